@@ -1,0 +1,98 @@
+"""The declaration of a metric: what is accepted, what is refused, and its three exits."""
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from exporter.catalog import Metric, declared
+from exporter.store import Store
+
+HELP = "A sentence."
+
+
+@pytest.mark.parametrize(
+    ("metric", "complaint"),
+    [
+        (dict(name="bad-name", kind="gauge", help=HELP), "letters, digits"),
+        (dict(name="a:b", kind="gauge", help=HELP), "letters, digits"),
+        (dict(name="things", kind="set", help=HELP), "unknown kind"),
+        (dict(name="things", kind="counter", help=HELP), "_total"),
+        (dict(name="things_total", kind="gauge", help=HELP), "_total"),
+        (dict(name="Things", kind="gauge", help=HELP), "lower case"),
+        (dict(name="wait_ms", kind="gauge", help=HELP), "base units"),
+        (dict(name="used_percent", kind="gauge", help=HELP), "base units"),
+        (dict(name="wait_minutes_total", kind="counter", help=HELP), "base units"),
+        (dict(name="wait_seconds", kind="histogram", help=HELP), "buckets"),
+        (dict(name="things", kind="gauge", help=HELP, buckets=(1,)), "buckets"),
+        (dict(name="wait_seconds", kind="histogram", help=HELP, buckets=(2, 1)), "ascend"),
+        (dict(name="wait_count", kind="histogram", help=HELP, buckets=(1,)), "must not end"),
+        (dict(name="things", kind="gauge", help="no sentence"), "sentence"),
+        (dict(name="things", kind="gauge", help=HELP, labels=("le",)), "reserved"),
+        (dict(name="things", kind="gauge", help=HELP, labels=("__x",)), "reserved"),
+        (dict(name="things", kind="gauge", help=HELP, labels=("a", "a")), "twice"),
+    ],
+)
+def test_a_declaration_that_breaks_the_fields_naming_is_refused(metric, complaint):
+    """Each rule says which metric breaks it and how."""
+    with pytest.raises(ValueError, match=complaint) as error:
+        Metric(**metric)
+    assert repr(metric["name"]) in str(error.value)
+
+
+def test_a_borrowed_name_is_kept_to_the_letter():
+    """What a standard exporter publishes keeps its name, even a counter without _total."""
+    metric = Metric("pg_stat_database_xact_commit", "counter", HELP, ("datid", "datname"), origin="postgres_exporter")
+    (sample,) = metric.family([metric.sample(1, datid="1", datname="app")]).samples
+    assert (sample.name, sample.labels) == ("pg_stat_database_xact_commit", {"datid": "1", "datname": "app"})
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("process_start_timestamp_seconds", "timestamp_seconds"),
+        ("wait_seconds", "seconds"),
+        ("sent_bytes_total", "bytes"),
+        ("hit_ratio", "ratio"),
+        ("ai_cost_usd_total", "usd"),
+        ("things_total", ""),
+    ],
+)
+def test_the_unit_is_read_from_the_name(name, unit):
+    """Dashboards take the unit of a panel from the metric, so nobody types it again."""
+    kind = "counter" if name.endswith("_total") else "gauge"
+    assert Metric(name, kind, HELP).unit == unit
+
+
+@pytest.mark.parametrize("labels", [{}, {"a": "1"}, {"a": "1", "b": "2", "c": "3"}, {"a": "1", "x": "2"}])
+def test_a_sample_needs_exactly_the_declared_labels(labels):
+    """A missing, wrong or extra label is an error on the spot and names the metric."""
+    with pytest.raises(ValueError, match="things"):
+        Metric("things", "gauge", HELP, ("a", "b")).sample(1, **labels)
+
+
+def test_a_sample_keeps_the_declared_order_of_labels():
+    """Label values stand in the order of the declaration, however they were given."""
+    assert Metric("things", "gauge", HELP, ("a", "b")).sample(1, b="2", a="1").labels == ("1", "2")
+
+
+def test_a_histogram_cannot_be_read_as_one_number():
+    """A histogram is recorded live; one number for it would be wrong whatever it was."""
+    with pytest.raises(ValueError, match="histogram"):
+        Metric("wait_seconds", "histogram", HELP, buckets=(1,)).sample(1)
+
+
+def test_the_live_form_is_the_same_object_for_the_same_store():
+    """Two applications or a rebuilt middleware stack never meet "Duplicated timeseries"."""
+    metric = Metric("things_total", "counter", HELP)
+    store = Store.of(CollectorRegistry())
+    assert metric.on(store) is metric.on(store)
+    assert metric.on(store) is not metric.on(Store.of(CollectorRegistry()))
+
+
+def test_only_constants_are_declarations():
+    """A metric that a function makes for itself does not enter the catalogue."""
+
+    class Module:
+        THINGS = Metric("things", "gauge", HELP)
+        helper = Metric("other_things", "gauge", HELP)
+
+    assert [metric.name for metric in declared(Module)] == ["things"]
