@@ -4,8 +4,8 @@ import asyncio
 import functools
 import inspect
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -152,7 +152,7 @@ class Workflow:
         return cast(F, functools.wraps(function)(_wrapper(function, run)))
 
 
-def _wrapper(function: Any, run: Callable[[], Any]) -> Callable[..., Any]:
+def _wrapper(function: Any, run: Callable[[], AbstractContextManager["Run"]]) -> Callable[..., Any]:
     async def coroutine(*args: Any, **kwargs: Any) -> Any:
         with run():
             return await function(*args, **kwargs)
@@ -162,7 +162,7 @@ def _wrapper(function: Any, run: Callable[[], Any]) -> Callable[..., Any]:
             async for item in function(*args, **kwargs):
                 yield item
 
-    def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+    def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         with run():
             return (yield from function(*args, **kwargs))
 

@@ -12,23 +12,23 @@ HELP = "A sentence."
 @pytest.mark.parametrize(
     ("metric", "complaint"),
     [
-        (dict(name="bad-name", kind="gauge", help=HELP), "letters, digits"),
-        (dict(name="a:b", kind="gauge", help=HELP), "letters, digits"),
-        (dict(name="things", kind="set", help=HELP), "unknown kind"),
-        (dict(name="things", kind="counter", help=HELP), "_total"),
-        (dict(name="things_total", kind="gauge", help=HELP), "_total"),
-        (dict(name="Things", kind="gauge", help=HELP), "lower case"),
-        (dict(name="wait_ms", kind="gauge", help=HELP), "base units"),
-        (dict(name="used_percent", kind="gauge", help=HELP), "base units"),
-        (dict(name="wait_minutes_total", kind="counter", help=HELP), "base units"),
-        (dict(name="wait_seconds", kind="histogram", help=HELP), "buckets"),
-        (dict(name="things", kind="gauge", help=HELP, buckets=(1,)), "buckets"),
-        (dict(name="wait_seconds", kind="histogram", help=HELP, buckets=(2, 1)), "ascend"),
-        (dict(name="wait_count", kind="histogram", help=HELP, buckets=(1,)), "must not end"),
-        (dict(name="things", kind="gauge", help="no sentence"), "sentence"),
-        (dict(name="things", kind="gauge", help=HELP, labels=("le",)), "reserved"),
-        (dict(name="things", kind="gauge", help=HELP, labels=("__x",)), "reserved"),
-        (dict(name="things", kind="gauge", help=HELP, labels=("a", "a")), "twice"),
+        ({"name": "bad-name", "kind": "gauge", "help": HELP}, "letters, digits"),
+        ({"name": "a:b", "kind": "gauge", "help": HELP}, "letters, digits"),
+        ({"name": "things", "kind": "set", "help": HELP}, "unknown kind"),
+        ({"name": "things", "kind": "counter", "help": HELP}, "_total"),
+        ({"name": "things_total", "kind": "gauge", "help": HELP}, "_total"),
+        ({"name": "Things", "kind": "gauge", "help": HELP}, "lower case"),
+        ({"name": "wait_ms", "kind": "gauge", "help": HELP}, "base units"),
+        ({"name": "used_percent", "kind": "gauge", "help": HELP}, "base units"),
+        ({"name": "wait_minutes_total", "kind": "counter", "help": HELP}, "base units"),
+        ({"name": "wait_seconds", "kind": "histogram", "help": HELP}, "buckets"),
+        ({"name": "things", "kind": "gauge", "help": HELP, "buckets": (1,)}, "buckets"),
+        ({"name": "wait_seconds", "kind": "histogram", "help": HELP, "buckets": (2, 1)}, "ascend"),
+        ({"name": "wait_count", "kind": "histogram", "help": HELP, "buckets": (1,)}, "must not end"),
+        ({"name": "things", "kind": "gauge", "help": "no sentence"}, "sentence"),
+        ({"name": "things", "kind": "gauge", "help": HELP, "labels": ("le",)}, "reserved"),
+        ({"name": "things", "kind": "gauge", "help": HELP, "labels": ("__x",)}, "reserved"),
+        ({"name": "things", "kind": "gauge", "help": HELP, "labels": ("a", "a")}, "twice"),
     ],
 )
 def test_a_declaration_that_breaks_the_fields_naming_is_refused(metric, complaint):
@@ -40,7 +40,9 @@ def test_a_declaration_that_breaks_the_fields_naming_is_refused(metric, complain
 
 def test_a_borrowed_name_is_kept_to_the_letter():
     """What a standard exporter publishes keeps its name, even a counter without _total."""
-    metric = Metric("pg_stat_database_xact_commit", "counter", HELP, ("datid", "datname"), origin="postgres_exporter")
+    metric = Metric(
+        "pg_stat_database_xact_commit", "counter", HELP, ("datid", "datname"), origin="postgres_exporter"
+    )
     (sample,) = metric.family([metric.sample(1, datid="1", datname="app")]).samples
     assert (sample.name, sample.labels) == ("pg_stat_database_xact_commit", {"datid": "1", "datname": "app"})
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-CALL = dict(provider="openai", model="m", operation="chat", duration_seconds=0.8)
+CALL = {"provider": "openai", "model": "m", "operation": "chat", "duration_seconds": 0.8}
 
 
 def test_a_call_with_usage_and_price_is_counted_whole(observed):

@@ -1,0 +1,112 @@
+"""A Redis server, named as redis_exporter names it, and the hit ratio of the cache that it is."""
+
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, model_validator
+from redis import exceptions
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from exporter.catalog import Metric, Sample
+from exporter.collectors import CollectorSettings, Keep
+from exporter.collectors.redis._hit_ratio import HitRatio
+from exporter.collectors.redis._info import parse, samples
+
+UP = Metric(
+    "redis_up",
+    "gauge",
+    "Whether Redis could be reached and let us in: 1 or 0.",
+    origin="redis_exporter",
+)
+CACHE_HIT_RATIO = Metric(
+    "cache_hit_ratio",
+    "gauge",
+    "Lookups that found their key, of all lookups of the last five minutes; absent when there were none.",
+    ("cache",),
+)
+
+# Checked before the driver sees it: its own message for a malformed address can show the password.
+_URL = re.compile(
+    r"rediss?://([^/?#\s]*@)?(\[[\da-fA-F:.]+\]|[^@/?#\s:\[\]]*)(:\d+)?(/\d*)?(\?[^@#\s]*)?"
+    r"|unix://([^/?#\s]*@)?/[^@#\s]*"
+)
+_URL_HELP = "must look like redis://user:password@host:6379/0, special characters as %40"
+
+
+class Settings(CollectorSettings):
+    """Which Redis, and how to log in; the user needs the right +info only."""
+
+    url: SecretStr | None = Field(
+        default=None, description="Address, as redis://user:password@host:6379/0, rediss:// or unix://."
+    )
+    url_file: Path | None = Field(default=None, description="A file that holds the address instead.")
+    cache: str = Field(
+        default="redis", min_length=1, description="Name of the cache in the label of cache_hit_ratio."
+    )
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        if (self.url is None) == (self.url_file is None):
+            raise ValueError("give either url or url_file")
+        if self.url is not None:
+            _checked(self.url.get_secret_value(), "url")
+        return self
+
+    def address(self) -> str:
+        """Return the address. A file is read at each connecting, so a changed password is found."""
+        if self.url is not None:
+            return self.url.get_secret_value()
+        assert self.url_file is not None
+        return _checked(self.url_file.read_text().strip(), f"the text of {self.url_file}")
+
+
+async def collect(
+    settings: Settings, keep: Keep, clock: Callable[[], float] = time.monotonic
+) -> AsyncIterator[Sample]:
+    """Ask for INFO once. `clock` tells the seconds that the hit ratio's five minutes are measured in."""
+
+    async def connect() -> Redis:
+        client = Redis.from_url(
+            settings.address(),
+            socket_connect_timeout=settings.timeout,
+            socket_timeout=settings.timeout,
+            decode_responses=True,
+            # Once, for a connection that a restart of the server has closed; the next scrape is the retry.
+            retry=Retry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError,)),
+        )
+        client.set_response_callback("INFO", _as_it_came)  # we parse it ourselves
+        return client
+
+    async def close(client: Redis) -> None:
+        await client.aclose()
+
+    client = await keep.open("redis", connect, close)
+    text = await client.execute_command("INFO", "ALL")  # type: ignore[no-untyped-call]  # redis-py's omission
+    info = parse(text)
+    for sample in samples(info):
+        yield sample
+    history = keep.remember("hits", HitRatio)
+    history.add(
+        clock(),
+        hits=float(info["keyspace_hits"]),
+        misses=float(info["keyspace_misses"]),
+        uptime=float(info["uptime_in_seconds"]),
+    )
+    ratio = history.ratio()
+    if ratio is not None:
+        yield CACHE_HIT_RATIO.sample(ratio, cache=settings.cache)
+
+
+def _as_it_came(response: Any, **_: Any) -> Any:
+    return response
+
+
+def _checked(address: str, what: str) -> str:
+    if not _URL.fullmatch(address):
+        raise ValueError(f"{what} {_URL_HELP}")
+    return address

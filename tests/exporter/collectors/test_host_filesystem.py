@@ -1,0 +1,90 @@
+"""Filesystems, dead ones among them."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+from exporter.collectors import Keep, host
+from exporter.collectors.host import filesystem
+from tests.exporter.collectors.driving import value, values, with_keep
+from tests.waiting import wait_for, wait_for_async
+
+PROC = Path(__file__).with_name("proc")
+ROOT = filesystem.Mount("/dev/vda", "/", "ext4", False)
+DEAD = filesystem.Mount("nas:/home", "/home/nas", "nfs", False)
+
+
+def waiting_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("statvfs")]
+
+
+def test_only_real_filesystems_are_watched():
+    """node_exporter's default patterns hold, blanks are unescaped, and each mount is named once."""
+    settings = host.Settings()
+    watched = filesystem.mounts(PROC, settings.mount_points_exclude, settings.fs_types_exclude)
+    assert watched == [
+        ROOT,
+        filesystem.Mount("/dev/vdb", "/srv/two words", "xfs", True),
+        filesystem.Mount("/dev/sdc1", "/srv/errors=remount-ro", "ext4", False),
+    ]
+
+
+def test_space_is_what_df_says():
+    """Size and available space are the system call's blocks in bytes."""
+
+    async def scenario(keep: Keep):
+        return [s async for s in filesystem.read([ROOT], Path("/"), 5, keep)]
+
+    samples = with_keep(scenario)
+    facts = os.statvfs("/")
+    assert value(samples, filesystem.SIZE, mountpoint="/") == facts.f_blocks * facts.f_frsize
+    assert value(samples, filesystem.DEVICE_ERROR, mountpoint="/") == 0
+
+
+def test_a_refused_mount_is_told_and_the_others_are_read():
+    """A mount that cannot be read has device_error 1 and no sizes; others are complete."""
+    gone = filesystem.Mount("/dev/gone", "/no/such/folder", "ext4", False)
+
+    async def scenario(keep: Keep):
+        return [s async for s in filesystem.read([ROOT, gone], Path("/"), 5, keep)]
+
+    samples = with_keep(scenario)
+    assert value(samples, filesystem.DEVICE_ERROR, mountpoint="/no/such/folder") == 1
+    assert len(values(samples, filesystem.SIZE)) == 1
+
+
+def test_a_dead_mount_costs_one_thread_and_one_wait():
+    """A mount that hangs holds up the first run for `mount_timeout` only, and later runs not at all."""
+    alive = threading.Event()
+
+    def stat(path: Path) -> os.statvfs_result:
+        if path == Path("/home/nas"):
+            alive.wait()
+        return os.statvfs("/")
+
+    async def scenario(keep: Keep):
+        async def run():
+            return [s async for s in filesystem.read([ROOT, DEAD], Path("/"), 0.2, keep, stat)]
+
+        first = await run()
+        begun = time.monotonic()
+        later = [await run() for _ in range(5)]
+        took = time.monotonic() - begun
+        assert waiting_threads() == ["statvfs /home/nas"]
+        for samples in (first, *later):
+            assert value(samples, filesystem.DEVICE_ERROR, mountpoint="/home/nas") == 1
+            assert value(samples, filesystem.DEVICE_ERROR, mountpoint="/") == 0
+        assert took < 1.0  # five waits would be five times 0.2 s
+        alive.set()
+
+        async def back() -> bool:
+            return value(await run(), filesystem.DEVICE_ERROR, mountpoint="/home/nas") == 0
+
+        await wait_for_async(back, message="the mount is read again once it answers")
+
+    try:
+        with_keep(scenario)
+    finally:
+        alive.set()
+    wait_for(lambda: not waiting_threads())
