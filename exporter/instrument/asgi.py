@@ -81,6 +81,7 @@ class HTTPMetrics:
         self._metrics_path = metrics_path
         self._skip = frozenset(skip)
         self._in_flight: set[_Request] = set()
+        self._seen_in_flight: dict[tuple[str, str], int] = {}
         self._requests = REQUESTS.on(store)
         self._duration = DURATION.on(store)
         self._size = RESPONSE_SIZE.on(store)
@@ -161,7 +162,9 @@ class HTTPMetrics:
 
     def _read_in_flight(self) -> Iterator[Sample]:
         """Count at scrape time, because only then has the router named the route."""
-        counts: dict[tuple[str, str], int] = {}
+        counts = self._seen_in_flight
+        for key in counts:  # a route once seen stays at 0 rather than vanishing from its curve
+            counts[key] = 0
         for request in list(self._in_flight):
             key = (_method(request.scope), self._templates.of(request.scope))
             counts[key] = counts.get(key, 0) + 1
