@@ -1,0 +1,1 @@
+"""The whole monitoring stack on this machine, as processes of our own."""

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs all checks and tests. Arguments go to pytest: scripts/test.sh tests/exporter -x
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/environment.sh
+make_environment
+export PATH="$PWD/.venv/bin:$PATH"
+
+if [ $# -eq 0 ]; then
+    ruff check .
+    ruff format --check .
+    mypy
+    lint-imports
+    python -m dashboards --check
+fi
+# The servers are fetched before the first test, so that no test's time limit meets a slow line.
+python -m scripts.stack.packages
+exec python -m pytest "$@"

@@ -1,0 +1,167 @@
+"""The set-up command as a person uses it: starts, tells, stops, and says clearly what is wrong."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from scripts.stack.packages import CHECKOUT
+from scripts.stack.process import get
+from tests.waiting import wait_for
+
+Command = Callable[..., "subprocess.Popen[str]"]
+START_SECONDS = 90
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Command]:
+    """Starts the command with a state of its own, and stops at the end what it left running."""
+    environment = {**os.environ, "SETUP_STATE_FOLDER": str(tmp_path / "state"), "PYTHONPATH": str(CHECKOUT)}
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str | Path, **more: str) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, "-m", "scripts.stack", *arguments],
+            cwd=tmp_path,
+            env={**environment, **more},
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    said(start("stop"))
+    for process in started:
+        assert process.stdout is not None
+        process.stdout.close()
+        process.wait(START_SECONDS)
+
+
+def said(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    text, _ = process.communicate(timeout=START_SECONDS)
+    return process.returncode, text
+
+
+def living(family: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that run; one that only waits for its parent to notice its end does not."""
+    return [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+def rows(table: str) -> dict[str, tuple[str, int, str]]:
+    """What the table says runs: name to URL, process id and log."""
+    return {
+        name: (url, int(pid), log)
+        for name, url, pid, log in re.findall(r"^(\w+) +(\S+) +(\d+) +(/\S+)$", table, re.MULTILINE)
+    }
+
+
+def test_detached_it_is_shown_and_stopped_from_elsewhere(command: Command):
+    """--detach returns when all is up; `status` shows it, a second start refuses, `stop` leaves nothing."""
+    code, text = said(command("--ports", "free", "--detach"))
+    assert code == 0, text
+    assert "all 4 targets are up" in text
+    assert re.search(r"^\[ +\d+\.\d s\] ", text, re.MULTILINE), "each step comes with its time"
+    table = rows(text)
+    assert {"app", "exporter", "prometheus", "alertmanager", "postgres", "redis", "load"} <= table.keys()
+    assert get(f"{table['exporter'][0]}/metrics") is not None
+
+    code, text = said(command("status"))
+    assert (code, rows(text)) == (0, table)
+
+    code, text = said(command("--ports", "free"))
+    assert code == 2
+    assert "running already" in text
+    assert rows(text) == table
+
+    assert said(command("stop")) == (0, "All stopped, nothing left behind.\n")
+    assert [name for name, (_, pid, _) in table.items() if psutil.pid_exists(pid)] == []
+    assert [log for _, _, log in table.values() if Path(log).exists()] == []
+    assert said(command("status")) == (1, "Nothing is running.\n")
+
+
+def test_ctrl_c_during_the_start_leaves_nothing(command: Command):
+    """An interrupt at any moment ends what was started by then."""
+    runner = command("--ports", "free")
+    family = wait_for(lambda: psutil.Process(runner.pid).children(recursive=True), 30, "the first server")
+    runner.send_signal(signal.SIGINT)
+    code, text = said(runner)
+    assert code == 0, text
+    assert text.endswith("all stopped, nothing left behind\n")
+    wait_for(lambda: not living(family), 5, "the end of all")
+
+
+def test_after_a_killed_runner_the_next_start_cleans_up(command: Command, tmp_path: Path):
+    """SIGKILL: the servers die with the runner, and the next run removes what it left on disk."""
+    runner = command("--ports", "free")
+    found = wait_for(lambda: (tmp_path / "state" / "state.json").exists(), 30, "the state")
+    assert found
+    text = (tmp_path / "state" / "state.json").read_text()
+    family = psutil.Process(runner.pid).children(recursive=True)
+    folder = Path(re.search(r'"folder": "(.+)"', text)[1])  # type: ignore[index]
+    runner.kill()
+    said(runner)
+    wait_for(lambda: not living(family), 15, "the end of all")
+    assert folder.exists()
+    code, text = said(command("stop"))
+    assert code == 0, text
+    assert not folder.exists()
+
+
+def test_your_own_database_is_monitored_without_the_demo(command: Command, tmp_path: Path, postgres):
+    """With --config there is no demo, and none of its servers; with --seconds it stops by itself."""
+    config = tmp_path / "watchkeeper.yml"
+    config.write_text(f"collectors:\n  postgres:\n    dsn: {postgres.monitor_dsn}\n")
+    config.chmod(0o600)
+    code, text = said(
+        command("--config", config.name, "--ports", "free", "--seconds", "1", "--service", "shop")
+    )
+    assert code == 0, text
+    assert rows(text).keys() == {"exporter", "receiver", "alertmanager", "prometheus"}
+    assert "all 3 targets are up" in text
+    assert postgres.monitor_password not in text
+
+
+def test_a_bad_config_is_refused_with_its_line(command: Command, tmp_path: Path):
+    """The exporter's own message, exit code 2, and nothing started."""
+    (tmp_path / "bad.yml").write_text("collectors:\n  redis:\n    uri: redis://127.0.0.1\n")
+    code, text = said(command("--config", "bad.yml", "--ports", "free"))
+    assert code == 2
+    assert re.search(r"setup: .*bad.yml:3: unknown key 'collectors.redis.uri'; did you mean 'url'", text)
+    assert "Traceback" not in text
+    assert "is ready" not in text
+
+
+def test_a_demanded_port_that_is_taken_ends_with_a_message(command: Command):
+    """Exit code 2 before anything starts."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        code, text = said(command("--port", f"prometheus={port}"))
+    assert code == 2
+    assert f"setup: Port {port}, demanded for prometheus, is taken" in text
+    assert "is ready" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--port", "kibana=1"], "use NAME=NUMBER with a name out of app"),
+        (["--app-target", "x:1"], "--app-target belongs to --config"),
+        (["--config", "missing.yml"], "missing.yml: cannot be read: No such file"),
+    ],
+)
+def test_misuse_is_explained(command: Command, arguments: list[str], message: str):
+    """Exit code 2 and one sentence."""
+    code, text = said(command(*arguments))
+    assert code == 2
+    assert message in text
+    assert "Traceback" not in text
