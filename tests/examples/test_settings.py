@@ -37,6 +37,13 @@ def test_variables_are_taken():
     assert (settings.faults, settings.invoice_seconds) == (True, 2.0)
 
 
+def test_the_application_reads_its_addresses_from_files(tmp_path):
+    """DATABASE_URL_FILE names a file; it goes before DATABASE_URL."""
+    (tmp_path / "url").write_text("postgresql://a:b@c/d\n")
+    settings = Settings.from_environment({"DATABASE_URL_FILE": str(tmp_path / "url"), "DATABASE_URL": "x"})
+    assert settings.database_url == "postgresql://a:b@c/d"
+
+
 def test_secrets_are_not_shown():
     """Addresses with passwords and keys appear in no print and no log."""
     settings = Settings(
