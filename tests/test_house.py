@@ -191,6 +191,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path):
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"exporter", "watchkeeper"}
     assert "exporter/collectors/sql/business.yml" in names
     assert "exporter/py.typed" in names
+    assert "exporter/Dockerfile" not in names
 
 
 def test_the_changelog_knows_the_version():
