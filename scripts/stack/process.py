@@ -27,6 +27,8 @@ NO_PROXY = {"NO_PROXY": f"{HOST},localhost", "no_proxy": f"{HOST},localhost"}
 
 # The kernel ties a child to the thread that started it: so one thread, which lives to the end, starts all.
 _starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
+# A parent that died before its child could ask to be told of that tells nobody: so the child looks once.
+_STILL_THERE = '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"'
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -90,10 +92,11 @@ class Process:
 
     def _spawn(self) -> None:
         command = [str(word) for word in self.command(self.port)]
-        if setpriv := shutil.which(
-            "setpriv"
-        ):  # it sets the signal of the parent's death, and becomes the program
-            command = [setpriv, "--pdeathsig", self._end_signal.name.removeprefix("SIG"), "--", *command]
+        # setpriv sets the signal of the parent's death, and becomes the program.
+        if setpriv := shutil.which("setpriv"):
+            guard = ["sh", "-c", _STILL_THERE, "sh", str(os.getpid())]
+            end = self._end_signal.name.removeprefix("SIG")
+            command = [setpriv, "--pdeathsig", end, "--", *guard, *command]
         # A server that changes its user may not open our log itself, so it gets it open.
         with self.log.open("ab") as log:
             self._child = subprocess.Popen(
@@ -204,9 +207,8 @@ def free_port() -> int:
 
 def is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as servers do: a past connection does not count
+        # As servers do: a past connection does not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError:

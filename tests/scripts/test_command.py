@@ -110,7 +110,7 @@ def test_after_a_killed_runner_the_next_start_cleans_up(command: Command, tmp_pa
     folder = Path(re.search(r'"folder": "(.+)"', text)[1])  # type: ignore[index]
     runner.kill()
     said(runner)
-    wait_for(lambda: not living(family), 15, "the end of all")
+    wait_for(lambda: not living(family), 30, f"the end of all: {family}")
     assert folder.exists()
     code, text = said(command("stop"))
     assert code == 0, text
