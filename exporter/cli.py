@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 DEFAULT_FILE = Path("watchkeeper.yml")
 
 OK, FAILED, MISUSED = 0, 1, 2
+INTERRUPTED = 128 + signal.SIGINT  # as a shell has it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # watchkeeper metrics | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except KeyboardInterrupt:
+        print("watchkeeper: interrupted", file=sys.stderr)
+        return INTERRUPTED
     return code
 
 
@@ -104,6 +109,8 @@ def _check(options: argparse.Namespace) -> int:
     from exporter.server import scraper
 
     config = _load(options)
+    # The table below says it all; without a handler warnings would go to the terminal too.
+    logging.getLogger("watchkeeper").addHandler(logging.NullHandler())
 
     async def once() -> int:
         collectors = scraper(config)
@@ -121,6 +128,9 @@ def _check(options: argparse.Namespace) -> int:
                 f"{len(outcome.samples):7}  {why}"
             )
             print(line.rstrip())
+        for runner, outcome in outcomes:
+            if outcome.place:
+                print(f"watchkeeper: collector {runner.name}: {outcome.place}", file=sys.stderr)
         return FAILED if any(outcome.error for _, outcome in outcomes) else OK
 
     return asyncio.run(once())

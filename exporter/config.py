@@ -2,19 +2,29 @@
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
+from exporter import _yaml, inventory
 from exporter.collectors import CollectorSettings, found
+from exporter.scrape import reserved
 
 PREFIX = "WATCHKEEPER_"
 # Read by the command itself rather than by the model.
 CONFIG_VARIABLE = PREFIX + "CONFIG"
+
+# Kubernetes gives every container the address of each Service of its namespace in variables that begin with
+# the Service's name. A Service named `watchkeeper` must not keep the exporter from starting.
+_LINK = re.compile(
+    r"(WATCHKEEPER(?:_[A-Z0-9]+)*?)_"
+    r"(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP)(?:_(?:ADDR|PORT|PROTO))?)?)"
+)
 
 Path_ = tuple[str, ...]
 
@@ -64,7 +74,8 @@ class Config:
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
     """Read the file (none: an empty one), lay the environment over it, and check the whole.
 
-    A variable names a key by its path: `WATCHKEEPER_COLLECTORS__REDIS__URL`. Raises ConfigError.
+    A variable names a key by its path: `WATCHKEEPER_COLLECTORS__REDIS__URL`. A relative path in the file is
+    seen from the file's folder, one in a variable from the working directory. Raises ConfigError.
     """
     values: dict[str, Any] = {}
     origins: dict[Path_, str] = {}
@@ -78,7 +89,28 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
         raise ConfigError(*_problems(error, origins, model)) from None
     on = {name: getattr(valid.collectors, name) for name in found()}
     collectors = {name: settings for name, settings in on.items() if settings is not None}
+    taken = [*_taken(collectors)]
+    if taken:
+        raise ConfigError(*taken)
     return Config(valid.server, collectors, origins)
+
+
+def _taken(collectors: Mapping[str, CollectorSettings]) -> Iterator[str]:
+    """Yield a problem for each metric named by the user whose name means something else already."""
+    for collector, settings in collectors.items():
+        names = getattr(found()[collector], "chosen_names", None)
+        chosen = names(settings) if names else {}
+        # Asked for only when there is something to compare: it imports the whole package.
+        declared = inventory.by_module() if chosen else {}
+        owners = {metric.name: module for module, metrics in declared.items() for metric in metrics}
+        for name, place in chosen.items():
+            owner = owners.get(name)
+            problem = f"{place}: choose another name: {name!r} is"
+            if reserved(name):
+                yield f"{problem} kept for Prometheus and Watchkeeper itself"
+            # The collector's own declarations are what the user's replace.
+            elif owner and not f"{owner}.".startswith(f"{found()[collector].__name__}."):
+                yield f"{problem} declared in {owner}"
 
 
 def _model() -> type[BaseModel]:
@@ -96,63 +128,47 @@ def _model() -> type[BaseModel]:
 
 def _read(path: Path, origins: dict[Path_, str]) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}:{line}: is not valid YAML: {error.problem}") from None
-    except yaml.YAMLError:
-        raise ConfigError(f"{path}: is not valid YAML: it has a character that YAML forbids") from None
-    if root is None:
+        values, lines = _yaml.read(path)
+    except _yaml.YamlError as error:
+        raise ConfigError(str(error)) from None
+    if values is None:
         return {}
-    if not isinstance(root, yaml.MappingNode):
-        raise ConfigError(
-            f"{path}:{root.start_mark.line + 1}: must be keys with values, such as 'collectors:'"
-        )
-    try:
-        value = _plain(root, (), path, origins)
-    except yaml.constructor.ConstructorError as error:
-        assert error.problem_mark is not None
-        line = error.problem_mark.line + 1
-        raise ConfigError(f"{path}:{line}: is not valid YAML: {error.problem}") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: is not valid configuration: it refers to itself") from None
-    assert isinstance(value, dict)
-    return value
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}:{lines[()]}: must be keys with values, such as 'collectors:'")
+    del lines[()]
+    origins.update({tuple(map(str, place)): f"{path}:{line}" for place, line in lines.items()})
+    collectors = values.get("collectors")
+    if isinstance(collectors, dict):
+        for name, section in collectors.items():
+            # "redis:" with nothing behind it switches the collector on with its defaults.
+            collectors[name] = {} if section is None else _beside(section, name, path.parent)
+    return values
 
 
-def _plain(node: yaml.Node, at: Path_, path: Path, origins: dict[Path_, str]) -> Any:
-    """Turn a YAML node into plain values and note the line of every key."""
-    if isinstance(node, yaml.MappingNode):
-        mapping: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise ConfigError(f"{path}:{line}: a key must be a plain word")
-            key = str(key_node.value)
-            if key in mapping:
-                raise ConfigError(
-                    f"{path}:{line}: the key {'.'.join((*at, key))!r} stands here a second time"
-                )
-            origins[(*at, key)] = f"{path}:{line}"
-            mapping[key] = _plain(value_node, (*at, key), path, origins)
-        # "redis:" with nothing behind it switches the collector on with its defaults.
-        return mapping
-    if isinstance(node, yaml.SequenceNode):
-        for number, item in enumerate(node.value):
-            origins[(*at, str(number))] = f"{path}:{item.start_mark.line + 1}"
-        return [_plain(item, (*at, str(n)), path, origins) for n, item in enumerate(node.value)]
-    value = yaml.SafeLoader("").construct_object(node)
-    return {} if value is None and len(at) == 2 and at[0] == "collectors" else value
+def _beside(section: Any, collector: str, folder: Path) -> Any:
+    """Make the paths in a collector's section relative to the folder of the file that they stand in."""
+    module = found().get(collector)
+    if module is None or not isinstance(section, dict):
+        return section
+    fields = module.Settings.model_fields
+    return {
+        key: str(folder / value)
+        if isinstance(value, str) and key in fields and _means_path(fields[key].annotation, value)
+        else value
+        for key, value in section.items()
+    }
+
+
+def _means_path(annotation: Any, value: str) -> bool:
+    """Whether a key of this type takes the value as a path; a `Literal` beside the `Path` is a word."""
+    kinds = (annotation, *get_args(annotation))
+    words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
+    return Path in kinds and value not in words
 
 
 def _overlay(values: dict[str, Any], origins: dict[Path_, str], environ: Mapping[str, str]) -> None:
     for variable in sorted(environ):
-        if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
+        if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE or _is_link(variable, environ):
             continue
         keys = tuple(part.lower() for part in variable.removeprefix(PREFIX).split("__"))
         place: Any = values
@@ -167,6 +183,15 @@ def _overlay(values: dict[str, Any], origins: dict[Path_, str], environ: Mapping
         empty_collector = len(keys) == 2 and keys[0] == "collectors" and not environ[variable]
         place[keys[-1]] = {} if empty_collector else environ[variable]
         origins[keys] = f"variable {variable}"
+
+
+def _is_link(variable: str, environ: Mapping[str, str]) -> bool:
+    """Whether Kubernetes (or an old Docker link) has made the variable of a service's address.
+
+    Of a service `watchkeeper-mail` it must have made the host too, or a misspelt key could pass for a port.
+    """
+    link = _LINK.fullmatch(variable)
+    return link is not None and (link[1] + "_" == PREFIX or f"{link[1]}_SERVICE_HOST" in environ)
 
 
 def _problems(error: ValidationError, origins: Mapping[Path_, str], model: type[BaseModel]) -> Iterator[str]:

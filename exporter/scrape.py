@@ -39,7 +39,20 @@ FAILURES = Metric(
 
 _CLOSE_SECONDS = 1.0
 
+# What the page has besides our declarations comes from prometheus_client, and Prometheus adds its own.
+_RESERVED_PREFIXES = ("watchkeeper_", "process_", "python_", "scrape_")
+_RESERVED = ("up", "ALERTS", "ALERTS_FOR_STATE")
+
 _log = logging.getLogger("watchkeeper.scrape")
+
+
+def reserved(name: str) -> bool:
+    """Whether no collector may publish a metric of this name."""
+    return name in _RESERVED or name.startswith(_RESERVED_PREFIXES)
+
+
+class PageError(Exception):
+    """What a collector gave cannot stand on the page; the message names the metric, and no label's value."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +73,20 @@ class Outcome:
         """What to do about it, in one sentence without secrets; empty when there is nothing."""
         return advice(self.error) if self.error else ""
 
+    @property
+    def place(self) -> str:
+        """Where an error came from that has no better reason; empty for all others."""
+        if self.error is None or self.reason != "error":
+            return ""
+        return f"{type(self.error).__name__} at {places(self.error)}"
+
 
 class Runner:
     """One collector: runs it, one run at a time, and remembers the last outcome."""
 
-    def __init__(self, name: str, module: ModuleType, settings: CollectorSettings) -> None:
+    def __init__(
+        self, name: str, module: ModuleType, settings: CollectorSettings, owners: dict[str, str]
+    ) -> None:
         self.name = name
         self.up: Metric | None = getattr(module, "UP", None)
         self.failures: dict[str, int] = {}
@@ -73,6 +95,7 @@ class Runner:
         self.started = 0.0
         self._module = module
         self._settings = settings
+        self._owners = owners  # of the names on the page; shared by all runners
         self._keep = Keep()
         self._task: asyncio.Task[Outcome] | None = None
 
@@ -102,6 +125,7 @@ class Runner:
         try:
             async with asyncio.timeout(self._settings.timeout):
                 samples = [sample async for sample in self._module.collect(self._settings, self._keep)]
+            self._refuse_clashes(samples)
             _refuse_duplicates(samples)
         except Exception as error:
             outcome = Outcome(time.monotonic() - self.started, error=error)
@@ -115,13 +139,21 @@ class Runner:
         self.last = outcome
         return outcome
 
+    def _refuse_clashes(self, samples: list[Sample]) -> None:
+        """Take possession of the names; who published one first keeps it."""
+        names = {sample.metric.name for sample in samples}
+        for name in sorted(names):
+            owner = "Watchkeeper itself" if reserved(name) else self._owners.get(name, self.name)
+            if owner != self.name:
+                raise PageError(f"metric {name} is published by {owner} already")
+        self._owners.update(dict.fromkeys(names, self.name))
+
     def _failed(self, outcome: Outcome) -> None:
         self.failures[outcome.reason] = self.failures.get(outcome.reason, 0) + 1
         if self.last is None or self.last.reason != outcome.reason:  # said once, not at every scrape
             _log.warning("collector %s failed (%s): %s", self.name, outcome.reason, outcome.advice)
-            if outcome.reason == "error" and outcome.error:
-                kind = type(outcome.error).__name__
-                _log.warning("collector %s: %s at %s", self.name, kind, places(outcome.error))
+            if outcome.place:
+                _log.warning("collector %s: %s", self.name, outcome.place)
 
     async def _drop(self) -> None:
         with contextlib.suppress(Exception):
@@ -135,8 +167,13 @@ class Scraper:
     def __init__(
         self, collectors: Mapping[str, tuple[ModuleType, CollectorSettings]], *, extra: Iterable[Sample] = ()
     ) -> None:
-        self.runners = [Runner(name, *collector) for name, collector in collectors.items()]
         self._extra = list(extra)
+        owners: dict[str, str] = {}
+        self.runners = [Runner(name, *collector, owners) for name, collector in collectors.items()]
+        for runner in self.runners:
+            if runner.up is not None:
+                owners[runner.up.name] = f"the scrape for {runner.name}"
+        self._waits: set[asyncio.Task[object]] = set()
 
     async def scrape(self, deadline: float) -> list[Sample]:
         """Return the samples of every collector that has answered within `deadline` seconds.
@@ -144,13 +181,8 @@ class Scraper:
         A late or failed collector gives none, and its success series says so. A late run is not given
         up: the next scrape joins it.
         """
-        results = await self.outcomes(deadline)
         samples = list(self._extra)
-        owners: dict[str, tuple[str, Metric]] = {}
-        for runner, outcome in results:
-            clash = _clash(runner.name, outcome.samples, owners)
-            if clash:
-                outcome = Outcome(outcome.seconds, error=clash)
+        for runner, outcome in await self.outcomes(deadline):
             samples.extend(outcome.samples)
             samples.extend(_health(runner, outcome))
         return samples
@@ -160,12 +192,23 @@ class Scraper:
         cached = {runner: runner.cached() for runner in self.runners}
         tasks = {runner: runner.current() for runner in self.runners if cached[runner] is None}
         if tasks:
-            await asyncio.wait(tasks.values(), timeout=deadline)
+            await self._wait(tasks.values(), deadline)
         return [(runner, cached[runner] or _result(runner, tasks[runner])) for runner in self.runners]
 
     async def close(self) -> None:
-        """End all runs and close all connections, in bounded time."""
+        """End all runs and close all connections, in bounded time. A scrape under way answers at once."""
+        for wait in self._waits:
+            wait.cancel()
         await asyncio.gather(*(runner.close() for runner in self.runners))
+
+    async def _wait(self, tasks: Iterable["asyncio.Task[Outcome]"], deadline: float) -> None:
+        wait: asyncio.Task[object] = asyncio.create_task(asyncio.wait(tasks, timeout=deadline))
+        self._waits.add(wait)
+        try:
+            await asyncio.wait([wait])  # does not raise when `close` cancels it: the page is still made
+        finally:
+            wait.cancel()
+            self._waits.discard(wait)
 
 
 def _result(runner: Runner, task: "asyncio.Task[Outcome]") -> Outcome:
@@ -186,18 +229,10 @@ def _health(runner: Runner, outcome: Outcome) -> Iterable[Sample]:
 
 
 def _refuse_duplicates(samples: list[Sample]) -> None:
-    """Prometheus throws away a whole page on which one series stands twice."""
+    """Of a series that stands twice Prometheus keeps one value without a word: perhaps the wrong one."""
     seen: set[tuple[str, tuple[str, ...]]] = set()
     for sample in samples:
         series = (sample.metric.name, sample.labels)
         if series in seen:
-            raise ValueError(f"{sample.metric.name} has two values for the labels {sample.labels}")
+            raise PageError(f"metric {sample.metric.name} has two values for the same labels")
         seen.add(series)
-
-
-def _clash(collector: str, samples: list[Sample], owners: dict[str, tuple[str, Metric]]) -> ValueError | None:
-    for metric in {sample.metric for sample in samples}:
-        owner, known = owners.setdefault(metric.name, (collector, metric))
-        if owner != collector:
-            return ValueError(f"{metric.name} is already published by the collector {known.name!r}")
-    return None

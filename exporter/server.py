@@ -91,14 +91,16 @@ async def serve(config: Config) -> None:
             f"cannot listen on {config.server.listen}: {getattr(error, 'strerror', None) or error}; "
             "choose another server.listen, or stop what is using it"
         ) from None
+    collectors = scraper(config)
     server = _Server(
         uvicorn.Config(
-            application(scraper(config), config.server.scrape_timeout),
+            application(collectors, config.server.scrape_timeout),
             log_config=None,
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=STOP_SECONDS,
-        )
+        ),
+        collectors,
     )
     names = ", ".join(config.collectors)
     _log.info("http://%s:%s/metrics with the collectors %s", host, listener.getsockname()[1], names)
@@ -111,9 +113,17 @@ async def serve(config: Config) -> None:
 class _Server(uvicorn.Server):
     """uvicorn without its signal handling, which ends by raising the signal again: a stop is no failure."""
 
+    def __init__(self, config: uvicorn.Config, collectors: Scraper) -> None:
+        super().__init__(config)
+        self._collectors = collectors
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # A scrape that waits for a collector is answered now: uvicorn would cancel it and log a traceback.
+        await asyncio.gather(self._collectors.close(), super().shutdown(sockets))
 
 
 def _deadline(header: str | None, setting: float) -> float:

@@ -60,7 +60,8 @@ class Collector(Protocol):
     """The shape of a module in this folder. Nothing inherits from it.
 
     `collect` raises when it cannot read; `exporter.scrape` is the one place that catches. A module that
-    reads over a wire declares a gauge `UP`; the scrape publishes it as 1 or 0.
+    reads over a wire declares a gauge `UP`; the scrape publishes it as 1 or 0. A module whose settings name
+    metrics has `chosen_names(settings)`, which gives the place of each name: taken ones are refused.
     """
 
     Settings: type[CollectorSettings]

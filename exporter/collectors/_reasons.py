@@ -51,6 +51,7 @@ _BY_CLASS: dict[tuple[str, str], Reason] = {
     ("asyncpg", "ClientConfigurationError"): "invalid",
     ("pydantic_core", "ValidationError"): "invalid",
     ("exporter", "QueryError"): "invalid",
+    ("exporter", "PageError"): "invalid",
 }
 
 _ADVICE: dict[Reason, str] = {
@@ -61,7 +62,7 @@ _ADVICE: dict[Reason, str] = {
     "lock": "Something holds a lock that the reading needs: find the blocking session.",
     "permission": "The user may not read this: grant it the rights for monitoring.",
     "invalid": "The request itself is wrong: check the names and values in the configuration.",
-    "error": "Unexpected: the log of `watchkeeper serve` names the place.",
+    "error": "Unexpected: the log names the place.",
 }
 
 
@@ -79,6 +80,8 @@ def advice(error: BaseException) -> str:
         cause = getattr(error.__cause__, "sqlstate", "42")
         text = str(error) if str(cause).startswith("42") else str(error).partition(":")[0]
         return f"{text[:1].upper()}{text[1:]}. {_ADVICE[found]}"
+    if _is(error, "exporter", "PageError"):
+        return f"{str(error)[:1].upper()}{str(error)[1:]}: a series can have one value only."
     if any(isinstance(each, ssl.SSLError) for each in chain):
         return "TLS failed: check the certificate and the sslmode or scheme in the address."
     if found == "permission" and any(hasattr(each, "sqlstate") for each in chain):

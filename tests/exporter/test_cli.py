@@ -1,12 +1,16 @@
 """The command as a person runs it: exit codes, messages, no traceback, no secret."""
 
+import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -51,6 +55,99 @@ def test_check_says_what_fails_and_what_to_do():
     assert re.search(r"^host +ok", result.stdout, re.MULTILINE)
     assert "hunter2" not in result.stdout + result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_failure_is_told_once():
+    """The table says it; no line of a log says it again."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"redis://127.0.0.1:{free.getsockname()[1]}/0"
+    result = run("check", WATCHKEEPER_COLLECTORS__REDIS__URL=url)
+    assert result.returncode == 1
+    assert result.stderr == ""
+    assert result.stdout.count("Nothing answers there") == 1
+
+
+def test_an_unexpected_failure_names_its_place(tmp_path):
+    """What no reason covers is perhaps our fault: type and place are told, not the text of the error."""
+    shutil.copytree(Path(__file__).parent / "collectors/proc", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "vmstat").write_text("hunter2\n")
+    result = run("check", WATCHKEEPER_COLLECTORS__HOST__PROCFS=str(tmp_path))
+    assert result.returncode == 1
+    assert "error: Unexpected: the log names the place." in result.stdout
+    assert re.fullmatch(r"watchkeeper: collector host: IndexError at .* kernel\.py:\d+ .*\n", result.stderr)
+    assert "hunter2" not in result.stdout + result.stderr
+
+
+@contextlib.contextmanager
+def running(*arguments, **environ):
+    """`watchkeeper` in the background, ended in any case."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "exporter", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2])} | environ,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextlib.contextmanager
+def silent_server():
+    """A server that lets in and never answers: its address, and an event that tells of a client."""
+    met = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        held = []
+
+        def accept():
+            with contextlib.suppress(OSError):
+                while True:
+                    held.append(listener.accept()[0])
+                    met.set()
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0", met
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for client in held:
+                client.close()
+
+
+def test_an_interrupted_check_says_so_in_a_line():
+    """Ctrl-C while a server does not answer: exit code 130 and no traceback."""
+    with silent_server() as (url, met), running("check", WATCHKEEPER_COLLECTORS__REDIS__URL=url) as process:
+        assert met.wait(30)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stderr) == (130, "watchkeeper: interrupted\n")
+
+
+def test_a_stop_during_a_scrape_that_hangs_is_quiet_and_answers_it():
+    """SIGTERM while a collector waits: the page is given without it, exit code 0, no traceback."""
+    with (
+        silent_server() as (url, met),
+        running(
+            "serve",
+            WATCHKEEPER_SERVER__LISTEN="127.0.0.1:0",
+            WATCHKEEPER_SERVER__SCRAPE_TIMEOUT="120",
+            WATCHKEEPER_COLLECTORS__REDIS__URL=url,
+            WATCHKEEPER_COLLECTORS__REDIS__TIMEOUT="120",
+        ) as process,
+    ):
+        page = re.search(r"http://\S+", process.stderr.readline())[0]
+        with ThreadPoolExecutor() as pool:
+            scrape = pool.submit(lambda: urllib.request.urlopen(page, timeout=60).read())
+            assert met.wait(30)
+            process.send_signal(signal.SIGTERM)
+            assert b'watchkeeper_collector_success{collector="redis"} 0' in scrape.result(30)
+        _, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stderr) == (0, "")
 
 
 @pytest.mark.parametrize("command", ["serve", "check", "config"])

@@ -100,3 +100,109 @@ def test_what_is_in_force_is_shown_with_its_origin_and_without_secrets():
     assert f"  listen: 127.0.0.1:0  # {HERE}/good.yml:2" in text
     assert "    timeout: 3.0  # variable WATCHKEEPER_COLLECTORS__REDIS__TIMEOUT" in text
     assert "  scrape_timeout: 10.0  # default" in text
+
+
+SQL = """metrics:
+  - name: {}
+    help: Things.
+    type: gauge
+    query: select 1 as value
+"""
+
+
+def test_paths_in_the_file_are_seen_from_its_folder(tmp_path, monkeypatch):
+    """Wherever the command is started, a file beside the settings is found; a word or a full path stays."""
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "own.yml").write_text(SQL.format("own_things"))
+    (folder / "x.yml").write_text(
+        "collectors:\n"
+        "  sql: {dsn_file: secrets/dsn, file: own.yml}\n"
+        "  postgres: {dsn_file: /run/dsn}\n"
+        "  redis: {url_file: ../url}\n"
+    )
+    for start in (tmp_path, folder):
+        monkeypatch.chdir(start)
+        config = load(folder / "x.yml", {}).collectors
+        assert config["sql"].path == folder / "own.yml"
+        assert config["sql"].dsn_file == folder / "secrets/dsn"
+        assert config["postgres"].dsn_file == Path("/run/dsn")
+        assert config["redis"].url_file == folder / "../url"
+    (folder / "x.yml").write_text("collectors:\n  sql: {dsn_file: dsn, file: business}\n")
+    assert load(folder / "x.yml", {}).collectors["sql"].file == "business"
+
+
+def test_paths_in_variables_are_seen_from_where_one_stands(tmp_path, monkeypatch):
+    """A variable belongs to the command, not to the file that it goes over."""
+    (tmp_path / "x.yml").write_text("collectors:\n  redis: {url_file: url}\n")
+    monkeypatch.chdir("/")
+    config = load(tmp_path / "x.yml", {"WATCHKEEPER_COLLECTORS__REDIS__URL_FILE": "run/url"})
+    assert config.collectors["redis"].url_file == Path("run/url")
+
+
+# What Kubernetes sets for the Services `watchkeeper` and `watchkeeper-mail`, the second with a named port.
+KUBERNETES = {
+    "WATCHKEEPER_SERVICE_HOST": "10.0.0.11",
+    "WATCHKEEPER_SERVICE_PORT": "9808",
+    "WATCHKEEPER_SERVICE_PORT_HTTP_METRICS": "9808",
+    "WATCHKEEPER_PORT": "tcp://10.0.0.11:9808",
+    "WATCHKEEPER_PORT_9808_TCP": "tcp://10.0.0.11:9808",
+    "WATCHKEEPER_PORT_9808_TCP_PROTO": "tcp",
+    "WATCHKEEPER_PORT_9808_TCP_PORT": "9808",
+    "WATCHKEEPER_PORT_9808_TCP_ADDR": "10.0.0.11",
+    "WATCHKEEPER_MAIL_SERVICE_HOST": "10.0.0.12",
+    "WATCHKEEPER_MAIL_SERVICE_PORT": "25",
+    "WATCHKEEPER_MAIL_PORT": "udp://10.0.0.12:25",
+    "WATCHKEEPER_MAIL_PORT_25_UDP_ADDR": "10.0.0.12",
+}
+
+
+def test_the_variables_of_a_kubernetes_service_are_nobodys_settings():
+    """A Service named after the exporter does not keep it from starting."""
+    config = load(None, KUBERNETES | {"WATCHKEEPER_COLLECTORS__HOST": ""})
+    assert list(config.collectors) == ["host"]
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "WATCHKEEPER_SERVICE",
+        "WATCHKEEPER_SERVICE_HOSTS",
+        "WATCHKEEPER_PORTS",
+        "WATCHKEEPER_PORT_9808",
+        "WATCHKEEPER_PORT_9808_TCP_NAME",
+        "WATCHKEEPER_COLLECTORS_SMTP_PORT",
+        "WATCHKEEPER_SERVER__PORT",
+    ],
+)
+def test_what_only_looks_like_a_service_is_still_an_error(variable):
+    """The exception is as narrow as the names that Kubernetes makes: one underscore too few is a typo."""
+    with pytest.raises(ConfigError, match=f"variable {variable}: unknown key"):
+        load(None, KUBERNETES | {variable: "x"})
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("pg_locks_count", "declared in exporter.collectors.postgres.locks"),
+        ("pg_up", "declared in exporter.collectors.postgres"),
+        ("watchkeeper_collector_success", "kept for Prometheus and Watchkeeper itself"),
+        ("watchkeeper_things", "kept for Prometheus and Watchkeeper itself"),
+        ("process_open_fds", "kept for Prometheus and Watchkeeper itself"),
+        ("up", "kept for Prometheus and Watchkeeper itself"),
+    ],
+)
+def test_a_name_that_is_taken_is_refused_with_its_line(tmp_path, name, why):
+    """Two sources under one name would give a wrong value without a word, so the start is refused."""
+    (tmp_path / "own.yml").write_text(SQL.format(name))
+    (tmp_path / "x.yml").write_text("collectors:\n  sql: {dsn: 'postgresql://db/x', file: own.yml}\n")
+    with pytest.raises(ConfigError) as error:
+        load(tmp_path / "x.yml", {})
+    assert error.value.problems == (f"{tmp_path}/own.yml:2: choose another name: {name!r} is {why}",)
+
+
+def test_a_copy_of_the_shipped_figures_may_keep_their_names(tmp_path):
+    """Whoever fits business.yml to other tables keeps the boards that read it."""
+    (tmp_path / "own.yml").write_text(SQL.format("business_users"))
+    (tmp_path / "x.yml").write_text("collectors:\n  sql: {dsn: 'postgresql://db/x', file: own.yml}\n")
+    assert "sql" in load(tmp_path / "x.yml", {}).collectors

@@ -1,6 +1,7 @@
 """The error boundary: whatever one collector does, the rest of the page is whole and in time."""
 
 import asyncio
+import contextlib
 import time
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pytest
 from exporter.catalog import Metric
 from exporter.collectors import CollectorSettings
 from exporter.scrape import Scraper
+from tests.waiting import wait_for_async
 
 THINGS = Metric("things", "gauge", "Things there are.", ("kind",))
 UP = Metric("thing_up", "gauge", "Whether things can be counted.")
@@ -183,7 +185,7 @@ def test_an_expensive_collector_runs_in_the_background():
 
 
 def test_a_series_given_twice_fails_its_collector_not_the_page():
-    """Prometheus would throw away the whole page."""
+    """Prometheus would keep one of the two values without a word."""
 
     async def twice(settings, keep):
         yield THINGS.sample(1, kind="a")
@@ -194,11 +196,86 @@ def test_a_series_given_twice_fails_its_collector_not_the_page():
     assert page["other_things",] == 1
 
 
-def test_two_collectors_cannot_publish_one_name():
-    """The first keeps the name; the second fails and says so."""
-    page = scrape_once({"first": collector(good), "second": collector(good)})
+def test_two_collectors_cannot_publish_one_name(caplog):
+    """The first keeps the name; the second fails as any other would: counted, logged, told by `outcomes`."""
+
+    async def run():
+        scraper = Scraper({"first": collector(good), "second": collector(good)})
+        await scraper.scrape(5)
+        page = read(await scraper.scrape(5))
+        results = {runner.name: outcome for runner, outcome in await scraper.outcomes(5)}
+        await scraper.close()
+        return page, results
+
+    page, results = asyncio.run(run())
     assert page["watchkeeper_collector_success", "first"] == 1
     assert page["watchkeeper_collector_success", "second"] == 0
+    assert ("watchkeeper_collector_last_success_timestamp_seconds", "second") not in page
+    assert page["watchkeeper_collector_failures_total", "second", "invalid"] == 2
+    assert results["second"].advice.startswith("Metric other_things is published by first already")
+    assert len([r for r in caplog.records if r.levelname == "WARNING"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "owner"),
+    [
+        ("watchkeeper_collector_success", "Watchkeeper itself"),
+        ("process_open_fds", "Watchkeeper itself"),
+        ("up", "Watchkeeper itself"),
+        ("thing_up", "the scrape for good"),
+        ("own_up", "the scrape for thief"),
+    ],
+)
+def test_no_collector_can_take_a_name_that_is_published_for_it(name, owner):
+    """Health, UP and process series stand on the page once, whatever a collector yields."""
+    taken = Metric(name, "gauge", "Not its own.")
+
+    async def thief(settings, keep):
+        yield taken.sample(7)
+
+    async def run():
+        own_up = Metric("own_up", "gauge", "Whether it is up.")
+        scraper = Scraper({"thief": collector(thief, up=own_up), "good": collector(good, up=UP)})
+        samples = await scraper.scrape(5)
+        (told,) = [outcome.advice for runner, outcome in await scraper.outcomes(5) if runner.name == "thief"]
+        await scraper.close()
+        return samples, told
+
+    samples, told = asyncio.run(run())
+    assert taken not in [sample.metric for sample in samples]
+    assert read(samples)["watchkeeper_collector_success", "thief"] == 0
+    assert told.startswith(f"Metric {name} is published by {owner} already")
+
+
+def test_closing_answers_a_scrape_under_way_at_once():
+    """A stop does not wait for a collector that hangs, even one that will not be cancelled."""
+
+    async def run():
+        gate = asyncio.Event()
+
+        async def stubborn(settings, keep):
+            while not gate.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await gate.wait()
+            yield THINGS.sample(1, kind="late")
+
+        scraper = Scraper({"stubborn": collector(stubborn), "good": collector(good)})
+        scrape = asyncio.create_task(scraper.scrape(3600))
+
+        async def answered():
+            return scraper.runners[1].last
+
+        await wait_for_async(answered)
+        await scraper.close()
+        try:
+            async with asyncio.timeout(10):
+                return read(await scrape)
+        finally:
+            gate.set()
+
+    page = asyncio.run(run())
+    assert page["other_things",] == 1
+    assert page["watchkeeper_collector_success", "stubborn"] == 0
 
 
 @pytest.mark.parametrize("secret", ["hunter2"])

@@ -3,8 +3,9 @@
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from exporter.catalog import Sample
 from exporter.collectors import CollectorSettings, Keep
@@ -39,8 +40,17 @@ class Settings(CollectorSettings):
         default=2.0,
         gt=0,
         le=60,
-        description="Seconds after which a mount that does not answer counts as dead.",
+        description="Seconds after which a mount that does not answer counts as dead; less than `timeout`.",
     )
+
+    @model_validator(mode="after")
+    def _dead_mounts_cost_no_run(self) -> Self:
+        if self.mount_timeout >= self.timeout:
+            raise ValueError(
+                f"mount_timeout ({self.mount_timeout:g}) must be less than timeout ({self.timeout:g}), "
+                "or a dead mount would fail the whole run"
+            )
+        return self
 
 
 async def collect(settings: Settings, keep: Keep) -> AsyncIterator[Sample]:
@@ -51,7 +61,7 @@ async def collect(settings: Settings, keep: Keep) -> AsyncIterator[Sample]:
         memory.read(proc),
         disk.read(proc, settings.disks_exclude),
         network.read(proc),
-        kernel.read(proc),
+        kernel.read(proc, settings.rootfs),
     ):
         for sample in samples:
             yield sample

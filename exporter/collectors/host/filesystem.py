@@ -96,9 +96,9 @@ async def read(
     owed: dict[str, Future[Outcome]] = keep.remember("filesystems", dict)
     by_point = {mount.mountpoint: mount for mount in watched}  # of several on one point, the last is seen
     asked = {point: _ask(root / point.lstrip("/"), stat) for point in by_point if point not in owed}
+    owed.update(asked)  # before the wait: a run that is cancelled in it must not ask anew next time
     if asked:
         await asyncio.wait([asyncio.wrap_future(answer) for answer in asked.values()], timeout=patience)
-    owed.update(asked)
     answers = {point: owed.pop(point).result() for point in list(owed) if owed[point].done()}
     for point, mount in by_point.items():
         for sample in _samples(mount, answers.get(point, TimeoutError())):

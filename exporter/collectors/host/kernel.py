@@ -123,7 +123,7 @@ _PRESSURE = {
 }
 
 
-def read(proc: Path) -> Iterator[Sample]:
+def read(proc: Path, root: Path = Path("/")) -> Iterator[Sample]:
     """Yield what the kernel says of itself."""
     load = (proc / "loadavg").read_text().split()
     for metric, text in zip((LOAD1, LOAD5, LOAD15), load, strict=False):
@@ -146,11 +146,21 @@ def read(proc: Path) -> Iterator[Sample]:
         1,
         domainname=(proc / "sys/kernel/domainname").read_text().strip(),
         machine=system.machine,
-        nodename=system.nodename,
+        nodename=nodename(root),
         release=system.release,
         sysname=system.sysname,
         version=system.version,
     )
+
+
+def nodename(root: Path) -> str:
+    """Return the machine's name. In a container the kernel tells that of the container, by /proc as well."""
+    file = root / "etc/hostname"
+    if root != Path("/") and os.access(file, os.R_OK):
+        lines = file.read_text().splitlines()
+        names = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        return names[0] if names else os.uname().nodename
+    return os.uname().nodename
 
 
 def parse_fields(text: str) -> dict[str, float]:

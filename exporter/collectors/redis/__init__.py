@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from redis import exceptions
@@ -34,6 +35,12 @@ CACHE_HIT_RATIO = Metric(
 _URL = re.compile(
     r"rediss?://([^/?#\s]*@)?(\[[\da-fA-F:.]+\]|[^@/?#\s:\[\]]*)(:\d+)?(/\d*)?(\?[^@#\s]*)?"
     r"|unix://([^/?#\s]*@)?/[^@#\s]*"
+)
+# What an address may say behind its question mark. Some others the driver takes, and fails when it connects.
+_PARAMETER = re.compile(
+    r"client_name|db|health_check_interval|password|protocol|username"
+    r"|socket_(connect_timeout|keepalive|timeout)"
+    r"|ssl_(ca_certs|ca_data|ca_path|cert_reqs|certfile|check_hostname|ciphers|keyfile|min_version|password)"
 )
 _URL_HELP = "must look like redis://user:password@host:6379/0, special characters as %40"
 
@@ -109,4 +116,12 @@ def _as_it_came(response: Any, **_: Any) -> Any:
 def _checked(address: str, what: str) -> str:
     if not _URL.fullmatch(address):
         raise ValueError(f"{what} {_URL_HELP}")
+    for parameter, _ in parse_qsl(urlsplit(address).query, keep_blank_values=True):
+        if not _PARAMETER.fullmatch(parameter):
+            raise ValueError(f"{what} has the unknown parameter {parameter!r}")
+    try:
+        pool = Redis.from_url(address).connection_pool
+        pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's omission; it does not connect yet
+    except (TypeError, ValueError, exceptions.RedisError):
+        raise ValueError(f"{what} has a port or a parameter that the driver refuses") from None
     return address

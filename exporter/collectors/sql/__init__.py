@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from exporter.catalog import Metric, Sample
 from exporter.collectors import Keep
 from exporter.collectors._postgres import Connection, PostgresSettings, connected
-from exporter.collectors.sql._file import SqlMetric, load
+from exporter.collectors.sql._file import SqlMetric, load, places
 
 _SHIPPED = Path(__file__).with_name("business.yml")
 
@@ -24,7 +24,7 @@ class Settings(PostgresSettings):
 
     file: Literal["business"] | Path = Field(
         default="business",
-        description="A file of metrics, from the working directory, or `business`: the shipped ones.",
+        description="A file of metrics, relative to the settings file, or `business`: the shipped ones.",
     )
     query_interval: float = Field(
         default=30.0,
@@ -71,6 +71,11 @@ def _shipped() -> Entries:
 def declared_metrics() -> Iterable[Metric]:
     """Yield the shipped metrics; those of a user's file are known only with the configuration."""
     return (metric for _, metric in _shipped())
+
+
+def chosen_names(settings: Settings) -> dict[str, str]:
+    """Return file and line of each metric that the user's own file names."""
+    return {} if settings.file == "business" else places(settings.path)
 
 
 async def collect(

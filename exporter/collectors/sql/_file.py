@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from exporter import _yaml
+from exporter._yaml import Place
 from exporter.catalog import Metric
-
-Place = tuple[str | int, ...]
 
 
 class SqlMetric(BaseModel):
@@ -45,51 +44,28 @@ class _File(BaseModel):
 
 def load(path: Path) -> list[SqlMetric]:
     """Return the entries of a file. Raises ValueError with a line for each fault."""
-    lines: dict[Place, int] = {}
+    return [metric for metric, _ in _read(path)]
+
+
+def places(path: Path) -> dict[str, str]:
+    """Return file and line of each entry's name."""
+    return {metric.name: f"{path}:{line}" for metric, line in _read(path)}
+
+
+def _read(path: Path) -> list[tuple[SqlMetric, int]]:
+    content, lines = _yaml.read(path)
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        content = _plain(root, (), lines) if root else None
         metrics = _File.model_validate(content).metrics
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: is not UTF-8 text") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        raise ValueError(f"{path}:{mark.line + 1 if mark else 1}: {error.problem}") from None
-    except yaml.YAMLError:
-        raise ValueError(f"{path}: has a character that YAML forbids") from None
-    except RecursionError:
-        raise ValueError(f"{path}: refers to itself") from None
     except ValidationError as error:
         raise ValueError("\n".join(_message(path, fault, lines) for fault in error.errors())) from None
     first: dict[str, int] = {}
-    for number, metric in enumerate(metrics):
-        line = lines["metrics", number, "name"]
+    named = [(metric, lines["metrics", number, "name"]) for number, metric in enumerate(metrics)]
+    for metric, line in named:
         if first.setdefault(metric.name, line) != line:
             raise ValueError(
                 f"{path}:{line}: {metric.name} stands in the file already, in line {first[metric.name]}"
             )
-    return metrics
-
-
-def _plain(node: yaml.Node, place: Place, lines: dict[Place, int]) -> Any:
-    """Turn a YAML node into plain values, and note the line of each."""
-    lines.setdefault(place, node.start_mark.line + 1)
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, (*place, number), lines) for number, item in enumerate(node.value)]
-    if not isinstance(node, yaml.MappingNode):
-        return yaml.SafeLoader("").construct_object(node)
-    mapping: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        key = str(key_node.value)
-        if key in mapping:
-            raise yaml.MarkedYAMLError(
-                problem=f"the key {key!r} stands here twice", problem_mark=key_node.start_mark
-            )
-        lines[*place, key] = key_node.start_mark.line + 1  # a block of text begins below its key
-        mapping[key] = _plain(value_node, (*place, key), lines)
-    return mapping
+    return named
 
 
 def _message(path: Path, fault: Any, lines: dict[Place, int]) -> str:

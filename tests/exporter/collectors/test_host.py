@@ -1,8 +1,10 @@
 """The machine, from a recorded /proc."""
 
 import os
+import shutil
 from pathlib import Path
 
+import psutil
 import pytest
 from pydantic import ValidationError
 
@@ -69,6 +71,42 @@ def test_a_kernel_without_pressure_information_is_read_all_the_same():
         kernel.PRESSURE_IO_WAITING,
         kernel.PRESSURE_IO_STALLED,
     }  # the recorded tree has no pressure/memory
+
+
+def test_in_a_container_the_machines_own_network_is_told(tmp_path):
+    """With /proc mounted elsewhere, the devices are those of the machine's first process, not our own."""
+    shutil.copytree(PROC, tmp_path / "1")
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/dev").write_text("\n\neth0: 7 1 0 0 0 0 0 0 7 1 0 0 0 0 0 0\n")
+    assert {sample.labels for sample in network.read(tmp_path)} == {("lo",), ("wire0",)}
+    assert {sample.labels for sample in network.read(PROC)} == {("lo",), ("wire0",)}
+
+
+def test_in_a_container_no_other_devices_facts_are_told(tmp_path):
+    """Size and speed come from a call that sees the container only: left out, rather than wrong."""
+    device = next(iter(psutil.net_if_stats()))
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/dev").write_text(f"\n\n{device}: 7 1 0 0 0 0 0 0 7 1 0 0 0 0 0 0\n")
+    told = {sample.metric for sample in network.read(tmp_path)}
+    assert network.RECEIVE_BYTES in told
+    assert not told & {network.MTU, network.SPEED}
+    assert network.MTU in {sample.metric for sample in network.read(Path("/proc"))}
+
+
+@pytest.mark.parametrize("text", ["shop-1\n", "# made by the installer\nshop-1\n"])
+def test_in_a_container_the_machines_own_name_is_told(tmp_path, text):
+    """The name is read from the machine's root: /proc/sys/kernel/hostname would tell the container's."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/hostname").write_text(text)
+    samples = read_once(host, host.Settings(procfs=PROC, rootfs=tmp_path))
+    (labels,) = [sample.labels for sample in samples if sample.metric is kernel.UNAME]
+    assert dict(zip(kernel.UNAME.labels, labels, strict=True))["nodename"] == "shop-1"
+
+
+@pytest.mark.parametrize("root", ["/", "/nowhere"])
+def test_without_the_machines_root_the_kernel_tells_the_name(root):
+    """On the machine itself, and where the file is missing, it is what `uname` says."""
+    assert kernel.nodename(Path(root)) == os.uname().nodename
 
 
 def test_a_malformed_pattern_is_refused_at_the_start():

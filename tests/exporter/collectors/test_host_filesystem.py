@@ -1,9 +1,13 @@
 """Filesystems, dead ones among them."""
 
 import asyncio
+import contextlib
 import os
 import threading
 from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
 
 from exporter.collectors import Keep, host
 from exporter.collectors.host import filesystem
@@ -89,3 +93,37 @@ def test_a_dead_mount_costs_one_thread_and_one_wait():
     finally:
         alive.set()
     wait_for(lambda: not waiting_threads())
+
+
+def test_runs_that_are_cancelled_leave_one_thread():
+    """A run ended from outside while it waits for a dead mount does not make the next one ask anew."""
+    alive = threading.Event()
+    asked: list[Path] = []
+
+    def stat(path: Path) -> os.statvfs_result:
+        asked.append(path)
+        alive.wait()
+        return os.statvfs("/")
+
+    async def scenario(keep: Keep):
+        for _ in range(5):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    async for _ in filesystem.read([DEAD], Path("/"), 3600, keep, stat):
+                        pass
+
+    try:
+        with_keep(scenario)
+        assert len(waiting_threads()) == 1
+    finally:
+        alive.set()
+    assert asked == [Path("/home/nas")]
+    wait_for(lambda: not waiting_threads())
+
+
+@pytest.mark.parametrize("timeout", [1, 2])
+def test_a_dead_mount_may_not_cost_the_whole_run(timeout: int):
+    """The patience with a mount is less than that with the collector, or nothing would be told at all."""
+    with pytest.raises(ValidationError, match=r"mount_timeout \(2\) must be less than timeout"):
+        host.Settings(timeout=timeout)
+    assert host.Settings(timeout=timeout, mount_timeout=0.5)

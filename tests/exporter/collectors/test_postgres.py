@@ -15,6 +15,21 @@ from tests.exporter.collectors.driving import execute, read, read_once, value, v
 from tests.waiting import wait_for, wait_for_async
 
 
+def prepare(database):
+    """For the contract: a table and a slot."""
+    asyncio.run(
+        execute(
+            database.dsn,
+            "create table things (id int primary key)",
+            f"select pg_create_physical_replication_slot('{database.name}', true)",
+        )
+    )
+    try:
+        yield {"dsn": database.monitor_dsn}
+    finally:
+        asyncio.run(execute(database.dsn, f"select pg_drop_replication_slot('{database.name}')"))
+
+
 @asynccontextmanager
 async def session(dsn: str, *statements: str):
     connection = await asyncpg.connect(dsn)

@@ -22,6 +22,16 @@ EXPECTED = Path(__file__).with_name("redis.txt")
 SECRET = "hunter2"
 
 
+def prepare(own_redis):
+    """For the contract: a young server with lookups."""
+    with redis.Redis.from_url(own_redis.url) as client:
+        client.set("contract", 1)
+        client.get("contract")
+        with pytest.raises(redis.exceptions.ResponseError):
+            client.lpop("contract")
+    yield {"url": own_redis.url}
+
+
 class Clock:
     """Seconds that only pass when told."""
 
@@ -174,6 +184,26 @@ def test_a_malformed_address_is_refused_and_not_shown(url: str):
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("rest", "fault"),
+    [
+        ("?foo=bar", "url has the unknown parameter 'foo'"),
+        ("?db=1&retry=1", "url has the unknown parameter 'retry'"),
+        ("?decode_responses=", "url has the unknown parameter 'decode_responses'"),
+        ("?db=first", "url has a port or a parameter that the driver refuses"),
+        ("?protocol=9", "url has a port or a parameter that the driver refuses"),
+        ("?ssl_ca_certs=/ca", "url has a port or a parameter that the driver refuses"),  # not without rediss
+        (":99999", "url has a port or a parameter that the driver refuses"),
+    ],
+)
+def test_what_the_driver_would_refuse_is_refused_at_the_start(rest: str, fault: str):
+    """Not at the first scrape, as an unexpected error of ours."""
+    with pytest.raises(ValidationError) as caught:
+        collector.Settings(url=f"redis://:{SECRET}@cache{rest}")
+    assert fault in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
 def test_an_address_can_come_from_a_file(redis_server, tmp_path):
     """`url_file` is as good as `url`."""
     file = tmp_path / "url"
@@ -182,7 +212,7 @@ def test_an_address_can_come_from_a_file(redis_server, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "url", ["unix:///run/redis.sock?db=1", "rediss://u:p%40@[::1]:6380/2", "redis://cache"]
+    "url", ["unix:///run/redis.sock?db=1", "rediss://u:p%40@[::1]:6380/2?ssl_cert_reqs=none", "redis://cache"]
 )
 def test_addresses_of_every_usual_form_are_taken(url: str):
     """Sockets, TLS and IPv6 are all addresses."""

@@ -15,6 +15,20 @@ from tests.exporter.collectors.driving import execute, failure, read, read_once,
 BAD = Path(__file__).with_name("bad_sql")
 
 
+def prepare(shop):
+    """For the contract: the demo's tables with a customer."""
+    asyncio.run(
+        execute(
+            shop.dsn,
+            "insert into users (email) values ('a@example.com')",
+            "insert into subscriptions (user_id, plan, monthly_price_cents)"
+            " select id, 'pro', 1900 from users",
+            "insert into payments (user_id, amount_cents, status) select id, 1900, 'succeeded' from users",
+        )
+    )
+    yield {"dsn": shop.monitor_dsn}
+
+
 class Clock:
     """Seconds that only pass when told."""
 
@@ -199,12 +213,14 @@ MESSAGES = {
     ],
     "help_not_a_sentence.yml": ["2: metrics.0: metric 'business_things': help must be a sentence"],
     "name_twice.yml": ["6: a_things stands in the file already, in line 2"],
-    "key_twice.yml": ["4: the key 'help' stands here twice"],
-    "open_quote.yml": ["3: found unexpected end of stream"],
+    "key_twice.yml": ["4: the key 'metrics.0.help' stands here a second time"],
+    "open_quote.yml": ["3: is not valid YAML: found unexpected end of stream"],
     "a_list.yml": ["1: must have keys of its own"],
     "wrong_type.yml": ["4: metrics.0.type: Input should be 'gauge' or 'counter'"],
     "interval_not_a_number.yml": ["6: metrics.0.interval: Input should be a valid number"],
-    "loop.yml": [" refers to itself"],
+    "loop.yml": ["1: contains itself, by an alias"],
+    "impossible_date.yml": ["6: is no valid timestamp; text that looks like one needs quotes"],
+    "nested_too_deeply.yml": [" is not valid YAML: it is nested too deeply"],
     "empty.yml": ["1: must have keys of its own"],
 }
 
