@@ -7,13 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import FrameType
 
 from scripts.stack import state
+from scripts.stack.arguments import parser
 from scripts.stack.errors import SetupError
-from scripts.stack.ports import USUAL
-from scripts.stack.stack import Options, Stack
+from scripts.stack.options import Options
+from scripts.stack.run import Run
+from scripts.stack.stack import Stack
 
 OK, NOT_RUNNING, TROUBLE = 0, 1, 2
 LOOK_SECONDS = 0.5  # between two looks whether all still run
@@ -26,61 +27,18 @@ class Interrupted(BaseException):
 def main(argv: Sequence[str] | None = None) -> int:
     """Return 0; 1 if nothing runs or a program ended by itself; 2 with a message on what must be mended."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    chosen = _parser().parse_args(arguments)
+    chosen = parser().parse_args(arguments)
     try:
         if chosen.command == "status":
             return _status()
         if chosen.command == "stop":
             return _stop()
-        if chosen.detach:
-            return _detach([word for word in arguments if word != "--detach"])
+        if chosen.detach and not chosen.in_background:
+            return _detach(chosen, arguments)
         return _run(chosen)
     except SetupError as error:
         print(f"\nsetup: {error}", file=sys.stderr, flush=True)
         return TROUBLE
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/setup_monitoring.sh",
-        description="Monitoring of a running application on this machine: a demo, or with --config your own.",
-    )
-    parser.add_argument("command", nargs="?", choices=("start", "status", "stop"), default="start")
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="your watchkeeper.yml; then no demo is started"
-    )
-    parser.add_argument(
-        "--app-target",
-        action="append",
-        default=[],
-        metavar="HOST:PORT",
-        help="where your application serves /metrics",
-    )
-    parser.add_argument(
-        "--service", default="app", metavar="NAME", help="your application's name (default: app)"
-    )
-    parser.add_argument(
-        "--alertmanager", type=Path, metavar="FILE", help="your own alertmanager.yml, used as it is"
-    )
-    parser.add_argument("--ports", choices=("usual", "free"), default="usual", help="free: any that are free")
-    parser.add_argument(
-        "--port",
-        action="append",
-        default=[],
-        type=_port,
-        metavar="NAME=NUMBER",
-        help=f"demand one: {', '.join(USUAL)}",
-    )
-    parser.add_argument("--detach", action="store_true", help="leave it running in the background")
-    parser.add_argument("--seconds", type=float, metavar="N", help="stop by itself after N seconds")
-    return parser
-
-
-def _port(text: str) -> tuple[str, int]:
-    name, _, number = text.partition("=")
-    if name not in USUAL or not number.isdigit() or not 0 < int(number) < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r}: use NAME=NUMBER with a name out of {', '.join(USUAL)}")
-    return name, int(number)
 
 
 def _run(chosen: argparse.Namespace) -> int:
@@ -98,7 +56,7 @@ def _run(chosen: argparse.Namespace) -> int:
             config=chosen.config.resolve() if chosen.config else None,
             app_targets=tuple(chosen.app_target),
             service=chosen.service,
-            alertmanager=chosen.alertmanager,
+            alertmanager=chosen.alertmanager.resolve() if chosen.alertmanager else None,
             free_ports=chosen.ports == "free",
             ports=dict(chosen.port),
         )
@@ -152,15 +110,15 @@ def _watch(stack: Stack, seconds: float | None) -> bool:
     return bool(dead)
 
 
-def _remember(stack: Stack, ready: bool = False) -> None:
+def _remember(run: Run, ready: bool = False) -> None:
     us = os.getpid()
-    state.write(state.State(us, state.started(us), str(stack.folder), ready, _rows(stack)))
+    state.write(state.State(us, state.started(us), str(run.folder), ready, _rows(run)))
 
 
-def _rows(stack: Stack) -> list[state.Row]:
+def _rows(run: Run) -> list[state.Row]:
     return [
         state.Row(process.name, process.address, process.pid, state.started(process.pid), str(process.log))
-        for process in stack.processes
+        for process in run.processes
         if process.alive
     ]
 
@@ -194,22 +152,20 @@ def _stop() -> int:
     return OK
 
 
-def _detach(arguments: list[str]) -> int:
+def _detach(chosen: argparse.Namespace, arguments: Sequence[str]) -> int:
     """Start a runner of its own session, and show what it says until it is ready."""
     running = state.read()
     if running and running.alive:
-        return _run(_parser().parse_args(arguments))  # says that it is running already
-    state.FOLDER.mkdir(parents=True, exist_ok=True)
-    path = state.FOLDER / state.LOG
-    with path.open("w") as log:
+        return _run(chosen)  # says that it is running already
+    with state.open_log() as log:
         runner = subprocess.Popen(
-            [sys.executable, "-u", "-m", "scripts.stack", *arguments],
+            [sys.executable, "-u", "-m", "scripts.stack", "--in-background", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    with path.open() as said:
+    with (state.FOLDER / state.LOG).open() as said:
         try:
             while runner.poll() is None:
                 ready = (now := state.read()) is not None and now.runner == runner.pid and now.ready

@@ -20,9 +20,8 @@ from scripts.stack.errors import SetupError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CACHE = CHECKOUT / ".watchkeeper" / "packages"
-IGNORE_INSTALLED = (
-    "WATCHKEEPER_IGNORE_INSTALLED"  # names of programs, or "all": fetch them although they are here
-)
+# Names of programs, or "all": fetch them although they are here. WATCHKEEPER_* are the exporter's settings.
+IGNORE_INSTALLED = "SETUP_IGNORE_INSTALLED"
 
 # Program (as upstream calls it): the distribution's package, and the name of the program in it.
 PROGRAMS = {

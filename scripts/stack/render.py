@@ -5,8 +5,10 @@ What a user copies to production is what runs here: addresses and receivers diff
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import yaml
 
@@ -15,9 +17,31 @@ from scripts.stack.errors import SetupError
 Override = tuple[str, frozenset[tuple[str, str]]]  # a record's name, and labels that its rule must carry
 
 SHORTEST = 2.0  # seconds: two evaluations of the tests' Prometheus
+# Where the links in alert_rules/ lead.
+RUNBOOKS = "https://github.com/watchkeeper/watchkeeper/blob/main/docs/runbooks"
+GRAFANA = "http://localhost:3000"
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 _PART = re.compile(r"(\d+)(ms|[smhdwy])")
 _RANGE = re.compile(r"\[((?:\d+(?:ms|[smhdwy]))+)\]")
+
+
+@dataclass(frozen=True)
+class Links:
+    """Where the links of a run's alerts lead: without a Grafana, to Prometheus' graph of when they fired."""
+
+    runbooks: str
+    grafana: str | None
+    prometheus: str
+
+    def put_into(self, annotations: dict[str, str], alert: str) -> None:
+        for name, text in annotations.items():
+            annotations[name] = text.replace(RUNBOOKS, self.runbooks)
+            if self.grafana:
+                annotations[name] = annotations[name].replace(GRAFANA, self.grafana)
+            elif text.startswith(GRAFANA):
+                # Of all pages this one is found in every Prometheus, in Debian's 2.42 as in 3.
+                query = urlencode({"g0.expr": f'ALERTS{{alertname="{alert}"}}', "g0.tab": "0"})
+                annotations[name] = f"{self.prometheus}/graph?{query}"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -86,8 +110,10 @@ def _scale_route(route: dict[str, Any], scale: float) -> None:
         _scale_route(child, scale)
 
 
-def rules(source: Path, target: Path, *, scale: float, overrides: Mapping[Override, float]) -> None:
-    """Copy alert_rules/*.yml with all times divided by `scale`, and with other thresholds.
+def rules(
+    source: Path, target: Path, *, scale: float, overrides: Mapping[Override, float], links: Links
+) -> None:
+    """Copy alert_rules/*.yml with all times divided by `scale`, with other thresholds and links.
 
     A threshold is a recorded constant: `{("threshold:x", frozenset({("alert", "Y")})): 0.5}`.
     """
@@ -99,10 +125,9 @@ def rules(source: Path, target: Path, *, scale: float, overrides: Mapping[Overri
             if "interval" in group:
                 group["interval"] = shorter(group["interval"], scale)
             for rule in group["rules"]:
-                for key in ("for", "keep_firing_for"):
-                    if key in rule:
-                        rule[key] = shorter(rule[key], scale)
-                rule["expr"] = _RANGE.sub(lambda found: f"[{shorter(found[1], scale)}]", str(rule["expr"]))
+                _scale_rule(rule, scale)
+                if "annotations" in rule:
+                    links.put_into(rule["annotations"], rule["alert"])
                 for name, labels in overrides:
                     if rule.get("record") == name and labels <= set(rule.get("labels", {}).items()):
                         rule["expr"] = f"vector({overrides[name, labels]})"
@@ -112,8 +137,17 @@ def rules(source: Path, target: Path, *, scale: float, overrides: Mapping[Overri
         raise SetupError(f"No rule in {source} records {sorted(name for name, _ in unused)}.")
 
 
+def _scale_rule(rule: dict[str, Any], scale: float) -> None:
+    for key in ("for", "keep_firing_for"):
+        if key in rule:
+            rule[key] = shorter(rule[key], scale)
+    rule["expr"] = _RANGE.sub(lambda found: f"[{shorter(found[1], scale)}]", str(rule["expr"]))
+
+
 def shorter(text: str, scale: float) -> str:
     """A duration divided by `scale`, but not below the shortest that makes sense; 0 stays 0."""
+    if scale == 1:
+        return str(text)  # as its author wrote it
     given = seconds(str(text))
     return duration(min(given, max(given / scale, SHORTEST)))
 

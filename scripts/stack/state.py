@@ -8,13 +8,15 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import IO
 
 import psutil
 
 from scripts.stack.packages import CHECKOUT, lock
 
-FOLDER = Path(os.environ.get("SETUP_STATE_FOLDER", CHECKOUT / ".watchkeeper"))  # tests use another
-LOG = "setup.log"  # what a detached runner says
+# For its owner only; the programs beside it must be in reach of the user that Postgres runs as.
+FOLDER = Path(os.environ.get("SETUP_STATE_FOLDER", CHECKOUT / ".watchkeeper" / "run"))  # tests use another
+LOG = "setup.log"  # what a detached runner says, Grafana's password too
 STOP_SECONDS = 60.0  # the runner stops a dozen processes, each with its own limit
 
 
@@ -70,8 +72,20 @@ def read(folder: Path = FOLDER) -> State | None:
         return None
 
 
+def make(folder: Path = FOLDER) -> None:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def open_log(folder: Path = FOLDER) -> IO[str]:
+    """A new, empty log that its owner alone may read."""
+    make(folder)
+    path = folder / LOG
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8")
+
+
 def write(state: State, folder: Path = FOLDER) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    make(folder)
     with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as file:
         json.dump(asdict(state), file, indent=1)
     os.replace(file.name, folder / "state.json")  # noqa: PTH105 - whole or not at all
@@ -85,7 +99,7 @@ def forget(folder: Path = FOLDER) -> None:
 @contextlib.contextmanager
 def claim(folder: Path = FOLDER) -> Iterator[bool]:
     """Whether this process is the only runner; the kernel releases the claim of one that was killed."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make(folder)
     with lock(folder, wait=False) as held:
         yield held
 

@@ -2,12 +2,12 @@
 
 import json
 import time
-from collections.abc import Set
+from collections.abc import Callable, Set
 from typing import Any
 
 from scripts.stack.process import get
 
-SECONDS = 90.0  # 5 s until Prometheus reads its targets, a scrape at 15 s, and a slow machine
+SECONDS = 180.0  # 5 s until Prometheus reads its targets, a scrape at 15 s, and a very busy machine
 
 Target = tuple[str, str]  # job and address
 
@@ -19,16 +19,24 @@ def read(prometheus: str) -> list[dict[str, Any]]:
     return found
 
 
-def wait(prometheus: str, wanted: Set[Target], seconds: float = SECONDS) -> dict[Target, str]:
-    """Return the targets that are not up at the end of the time, each with its last error."""
+def wait(
+    prometheus: str, wanted: Set[Target], check: Callable[[], None], seconds: float = SECONDS
+) -> dict[Target, str]:
+    """Return the targets that have not been up within the time, each with its last error.
+
+    Once up is enough: on a busy machine one or the other scrape is always late. `check` raises when waiting
+    longer is in vain.
+    """
     deadline = time.monotonic() + seconds
+    late = dict.fromkeys(wanted, "unknown to Prometheus")
     while True:
-        found = {(one["labels"]["job"], one["labels"]["instance"]): one for one in read(prometheus)}
-        late = {
-            target: found[target]["lastError"] if target in found else "unknown to Prometheus"
-            for target in wanted
-            if target not in found or found[target]["health"] != "up"
-        }
+        check()
+        for one in read(prometheus):
+            target = one["labels"]["job"], one["labels"]["instance"]
+            if one["health"] == "up":
+                late.pop(target, None)
+            elif target in late:
+                late[target] = one["lastError"] or "not scraped yet"
         if not late or time.monotonic() > deadline:
             return late
         time.sleep(0.1)

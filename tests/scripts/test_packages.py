@@ -10,7 +10,7 @@ import pytest
 
 from scripts.stack import packages, unpacked
 from scripts.stack.errors import SetupError
-from scripts.stack.packages import IGNORE_INSTALLED, PROGRAMS, Program, needed, provide
+from scripts.stack.packages import PROGRAMS, Program, needed, provide
 from scripts.stack.process import get
 from scripts.stack.servers import Postgres, run_folder
 
@@ -52,7 +52,7 @@ def test_the_variable_makes_it_look_past_installed_programs(tmp_path: Path, monk
     monkeypatch.setenv("PATH", str(program(tmp_path / "bin" / "redis-server").parent))
     tree = unpack(tmp_path, "redis-server", "usr/bin/redis-server")
     for value, expected in (("redis-server", tree), ("all", tree), ("postgresql", None), ("", None)):
-        monkeypatch.setenv(IGNORE_INSTALLED, value)
+        monkeypatch.setenv("SETUP_IGNORE_INSTALLED", value)
         assert provide(["redis-server"], cache=tmp_path)["redis-server"].tree == expected
 
 

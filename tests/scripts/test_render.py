@@ -1,6 +1,10 @@
 """The repository's configuration files with a run's addresses and times."""
 
+import re
+import shutil
+import subprocess
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
@@ -9,6 +13,7 @@ from scripts.stack import render
 from scripts.stack.errors import SetupError
 from scripts.stack.packages import CHECKOUT
 
+LINKS = render.Links(runbooks="file:///docs/runbooks", grafana=None, prometheus="http://127.0.0.1:3")
 TARGETS = {
     "app": ["127.0.0.1:1"],
     "watchkeeper": ["127.0.0.1:2"],
@@ -95,7 +100,7 @@ def test_times_shrink_but_not_below_two_seconds(text: str, scale: float, expecte
 def test_rules_shrink_and_thresholds_are_replaced(tmp_path: Path):
     """Every `for` and range is divided, and the named threshold becomes the given number."""
     override = {("threshold:http_errors:ratio", frozenset({("alert", "ErrorRateCritical")})): 0.5}
-    render.rules(CHECKOUT / "alert_rules", tmp_path, scale=60, overrides=override)
+    render.rules(CHECKOUT / "alert_rules", tmp_path, scale=60, overrides=override, links=LINKS)
     texts = {path.name: path.read_text() for path in tmp_path.glob("*.yml")}
     assert texts.keys() == {path.name for path in (CHECKOUT / "alert_rules").glob("*.yml")}
     assert not any("[5m]" in text or "for: 5m" in text for text in texts.values())
@@ -110,8 +115,88 @@ def test_a_threshold_that_no_rule_records_is_an_error(tmp_path: Path):
     """A misspelt name does not silently leave the real threshold in force."""
     with pytest.raises(SetupError, match="threshold:nothing"):
         render.rules(
-            CHECKOUT / "alert_rules", tmp_path, scale=60, overrides={("threshold:nothing", frozenset()): 1}
+            CHECKOUT / "alert_rules",
+            tmp_path,
+            scale=60,
+            overrides={("threshold:nothing", frozenset()): 1},
+            links=LINKS,
         )
+
+
+def annotations(folder: Path, name: str) -> list[str]:
+    """This annotation of every alert in the folder."""
+    groups = [group for path in folder.glob("*.yml") for group in yaml.safe_load(path.read_text())["groups"]]
+    return [rule["annotations"][name] for group in groups for rule in group["rules"] if "alert" in rule]
+
+
+def copied(folder: Path, grafana: str | None) -> Path:
+    links = render.Links(
+        runbooks=(CHECKOUT / "docs/runbooks").as_uri(), grafana=grafana, prometheus="http://p:1"
+    )
+    render.rules(CHECKOUT / "alert_rules", folder, scale=1, overrides={}, links=links)
+    return folder
+
+
+def test_rules_that_run_as_they_are_keep_their_words(tmp_path: Path):
+    """Without a scale a copied rule says "5m" as its author did; only links differ."""
+    copied(tmp_path, "http://g:1")
+    for path in (CHECKOUT / "alert_rules").glob("*.yml"):
+        ours = yaml.safe_load((tmp_path / path.name).read_text())
+        theirs = yaml.safe_load(path.read_text())
+        for group in (*ours["groups"], *theirs["groups"]):
+            for rule in group["rules"]:
+                rule.pop("annotations", None)
+        assert ours == theirs
+
+
+def test_an_alert_leads_to_its_runbook_in_this_checkout(tmp_path: Path):
+    """Every runbook link of a run names a file that is there."""
+    found = annotations(copied(tmp_path, None), "runbook_url")
+    assert found
+    assert [url for url in found if not Path(unquote(urlsplit(url).path)).is_file()] == []
+
+
+def test_an_alert_leads_to_the_grafana_that_runs(tmp_path: Path):
+    """Board and variables stay, the address is the run's."""
+    before = annotations(CHECKOUT / "alert_rules", "dashboard_url")
+    found = annotations(copied(tmp_path, "http://127.0.0.1:5"), "dashboard_url")
+    assert sorted(found) == sorted(
+        url.replace("http://localhost:3000", "http://127.0.0.1:5") for url in before
+    )
+
+
+def test_without_a_grafana_an_alert_leads_to_prometheus(tmp_path: Path):
+    """The page shows when this alert fired, instead of an address where nobody listens."""
+    found = annotations(copied(tmp_path, None), "dashboard_url")
+    assert "http://p:1/graph?g0.expr=ALERTS%7Balertname%3D%22LatencyHigh%22%7D&g0.tab=0" in found
+    assert [url for url in found if not url.startswith("http://p:1/graph?")] == []
+
+
+def test_links_of_ones_own_stay(tmp_path: Path):
+    """Who has put his own addresses into the rules keeps them."""
+    own = {"runbook_url": "https://wiki.example.com/x", "dashboard_url": "https://grafana.example.com/d/x"}
+    rule = {"alert": "X", "expr": "vector(1)", "annotations": own}
+    (tmp_path / "from").mkdir()
+    render.write(tmp_path / "from" / "x.yml", {"groups": [{"name": "x", "rules": [rule]}]})
+    render.rules(tmp_path / "from", tmp_path / "to", scale=1, overrides={}, links=LINKS)
+    assert yaml.safe_load((tmp_path / "to" / "x.yml").read_text())["groups"][0]["rules"] == [rule]
+
+
+def test_the_commands_in_the_thresholds_header_change_every_link(tmp_path: Path):
+    """Whoever copies the two lines has no link to our addresses left."""
+    shutil.copytree(CHECKOUT / "alert_rules", tmp_path / "alert_rules")
+    header = (tmp_path / "alert_rules" / "thresholds.yml").read_text()
+    commands = re.findall(r"^#   (sed -i .*)$", header, re.MULTILINE)
+    for command in commands:
+        subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+    found = [
+        url
+        for name in ("dashboard_url", "runbook_url")
+        for url in annotations(tmp_path / "alert_rules", name)
+    ]
+    assert len(commands) == 2
+    assert {urlsplit(url).hostname for url in found} == {"grafana.example.com", "wiki.example.com"}
+    assert all(re.search(r"example\.com/(d|runbooks)/", url) for url in found)
 
 
 def test_grafana_gets_this_runs_addresses(tmp_path: Path):

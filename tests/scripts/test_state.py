@@ -36,6 +36,18 @@ def test_what_was_written_is_read(tmp_path: Path):
     assert state.read(tmp_path) is None
 
 
+def test_what_a_detached_run_says_is_for_its_owner_alone(tmp_path: Path):
+    """Grafana's password stands there: nobody else can read the log or list its folder."""
+    folder = tmp_path / "run"
+    with state.open_log(folder) as log:
+        log.write("the password of an earlier run")
+    (folder / state.LOG).chmod(0o644)
+    with state.open_log(folder) as log:
+        assert (folder / state.LOG).read_text() == ""
+        assert os.fstat(log.fileno()).st_mode & 0o077 == 0
+    assert folder.stat().st_mode & 0o077 == 0
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"runner": 1}', "\0"])
 def test_a_file_that_makes_no_sense_counts_as_none(tmp_path: Path, text: str):
     """Half a file or another version's never stops the set-up from starting."""

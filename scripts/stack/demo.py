@@ -1,0 +1,52 @@
+"""The demo: an application with its database, cache and AI, and visitors."""
+
+import sys
+from collections.abc import Mapping
+
+from scripts.stack import servers
+from scripts.stack.options import Options
+from scripts.stack.packages import CHECKOUT, Program
+from scripts.stack.run import Run
+
+SERVERS = ("postgres", "initdb", "redis-server")
+CONFIG = CHECKOUT / "examples" / "watchkeeper.yml"
+
+
+def start(run: Run, programs: Mapping[str, Program], options: Options) -> dict[str, str]:
+    """Start all but the visitors, and return the variables by which the exporter reaches the servers."""
+    redis = servers.Redis(programs["redis-server"], run.folder / "redis")
+    ai = run.example("ai", "examples.ai_server")
+    postgres = servers.Postgres(programs, run.folder / "postgres", application="demo")
+    receiver = run.example("receiver", "examples.receiver")
+    run.launch(redis, ai, receiver, postgres)
+    run.wait(postgres, redis, ai)
+    environment = {
+        "DATABASE_URL": postgres.application_dsn,
+        "REDIS_URL": redis.url,
+        "OPENAI_BASE_URL": f"{ai.url}/v1",
+        "OPENAI_API_KEY": "demo",
+        "DEMO_FAULTS": "1",
+        **options.app_env,
+    }
+    run.launch(run.example("app", "examples.app", environment))
+    dsn = postgres.monitor_dsn_of("demo")
+    return {
+        "WATCHKEEPER_COLLECTORS__POSTGRES__DSN": dsn,
+        "WATCHKEEPER_COLLECTORS__SQL__DSN": dsn,
+        "WATCHKEEPER_COLLECTORS__REDIS__URL": redis.url,
+    }
+
+
+def visit(run: Run, options: Options) -> None:
+    """Send visitors as soon as the application answers."""
+    app, receiver = run.server("app"), run.server("receiver")
+    run.wait(receiver, app)
+    run.launch(
+        run.program(
+            "load",
+            lambda port: [sys.executable, "-m", "examples.load", "--url", app.url, *options.load],
+            scheme="",
+        )
+    )
+    run.notes.append(f"Try an alert: curl -X POST '{app.url}/faults/errors?ratio=0.3&for=600'")
+    run.notes.append(f"Alerts arrive at {receiver.url}")
