@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 from prometheus_client import metrics_core
 
 Kind = Literal["counter", "gauge", "histogram"]
+Merge = Literal["sum", "newest", "max"]
 
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")  # no colon: that is for recording rules
 _LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
@@ -57,7 +58,8 @@ class Metric:
 
     `labels` are label names. `buckets` are the upper bounds of a histogram, ascending, in the metric's
     unit, without +Inf. `origin` names the standard exporter whose metric this is: such a name is kept to
-    the letter, also where it breaks the naming rules that are checked for our own.
+    the letter, also where it breaks the naming rules that are checked for our own. `merge` says what the
+    gauges of several workers are together: the sum over the living, the one set last, or the greatest.
 
     Raises ValueError for a declaration that breaks Prometheus's naming rules.
     """
@@ -68,6 +70,7 @@ class Metric:
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
     origin: str = ""
+    merge: Merge = "sum"
 
     def __post_init__(self) -> None:
         for broken in self._broken_rules():
@@ -85,6 +88,8 @@ class Metric:
             yield "a label is named twice"
         if (self.kind == "histogram") != bool(self.buckets):
             yield "a histogram, and only a histogram, has buckets"
+        if self.merge != "sum" and self.kind != "gauge":
+            yield "only gauges of several workers are merged in another way than by adding"
         if list(self.buckets) != sorted(set(self.buckets)):
             yield "buckets must ascend"
         if not self.help or self.help[0].islower() or not self.help.endswith("."):
@@ -105,6 +110,17 @@ class Metric:
         """The base unit that the name states (`_UNITS`), or nothing for a count."""
         stem = self.name.removesuffix("_total")
         return next((unit for unit in _UNITS if stem.endswith("_" + unit)), "")
+
+    def declaration(self) -> dict[str, Any]:
+        """Return what another process must know to read this metric's series, as plain values."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "help": self.help,
+            "labels": list(self.labels),
+            "buckets": list(self.buckets),
+            "merge": self.merge,
+        }
 
     def on(self, store: Records) -> Live:
         """Return the live form of this metric in `store`; the same object for the same store."""

@@ -22,5 +22,10 @@ def guarded(store: Records, part: str) -> Iterator[None]:
     try:
         yield
     except Exception:
-        FAILURES.on(store).labels(part).inc()
-        _log.debug("instrumentation of %s failed", part, exc_info=True)
+        failed(store, part)
+
+
+def failed(store: Records, part: str) -> None:
+    """Count and log the exception that is being handled."""
+    FAILURES.on(store).labels(part).inc()
+    _log.debug("instrumentation of %s failed", part, exc_info=True)

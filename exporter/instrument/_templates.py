@@ -1,6 +1,6 @@
 """Which route template answered a request: `/users/{id}`, never `/users/7`."""
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any
 
 UNMATCHED = "unmatched"
@@ -29,6 +29,10 @@ class Templates:
             self._learn()
         prefix = self._prefixes.setdefault(id(route), "")
         return (prefix + _own_path(route, scope)) or "/"
+
+    def all(self) -> Iterator[tuple[str, set[str]]]:
+        """Yield the template and methods of every route that is known before the first request."""
+        yield from _all(getattr(self._app, "routes", ()) or (), "")
 
     def _by_endpoint(self, endpoint: Any) -> str:
         """Old Starlette releases name only the endpoint."""
@@ -62,3 +66,19 @@ def _own_path(route: Any, scope: MutableMapping[str, Any]) -> str:
     if context is not None and context.original_route is route:
         return str(getattr(context.starlette_route, "path", None) or context.path_format)
     return getattr(route, "path", "") or ""
+
+
+def _all(routes: Iterable[Any], prefix: str) -> Iterator[tuple[str, set[str]]]:
+    for route in routes:
+        contexts = getattr(route, "effective_route_contexts", None)
+        if contexts is not None:
+            for context in contexts():
+                inner = context.starlette_route or context
+                path = getattr(inner, "path", None) or getattr(inner, "path_format", "")
+                yield f"{prefix}{path}", set(getattr(inner, "methods", None) or ())
+            continue
+        path = prefix + (getattr(route, "path", "") or "")
+        if getattr(route, "routes", None):
+            yield from _all(route.routes, path)
+        elif getattr(route, "methods", None):
+            yield path or "/", set(route.methods)

@@ -37,9 +37,9 @@ TIMEOUTS = Metric(
 
 
 class Size(Protocol):
-    """Reads a pool: connections in use, idle, and the most it may open."""
+    """Reads a pool: connections in use, idle, and the most it may open (None: it knows no limit)."""
 
-    def __call__(self) -> tuple[int, int, int]: ...
+    def __call__(self) -> tuple[int, int, int | None]: ...
 
 
 def watch(store: Store, name: str, pool: Any) -> Callable[[], None]:
@@ -63,7 +63,8 @@ def watch(store: Store, name: str, pool: Any) -> Callable[[], None]:
         used, idle, most = size()
         yield CONNECTIONS.sample(used, pool=name, state="in_use")
         yield CONNECTIONS.sample(idle, pool=name, state="idle")
-        yield SIZE_MAX.sample(most, pool=name)
+        if most is not None:
+            yield SIZE_MAX.sample(most, pool=name)
 
     forget = store.at_scrape(read)
 
@@ -132,11 +133,12 @@ def _watch_sqlalchemy(store: Store, name: str, engine: Any) -> tuple[Size, Calla
     wrap(engine.pool)
     event.listen(engine, "engine_disposed", rewrap)
 
-    def size() -> tuple[int, int, int]:
+    def size() -> tuple[int, int, int | None]:
         pool = engine.pool
         if not hasattr(pool, "checkedout"):  # NullPool and StaticPool lend without counting
-            return 0, 0, 0
-        most = pool.size() + max(getattr(pool, "_max_overflow", 0), 0)
+            return 0, 0, None
+        overflow = getattr(pool, "_max_overflow", 0)
+        most = pool.size() + overflow if overflow >= 0 else None
         return pool.checkedout(), pool.checkedin(), most
 
     def restore() -> None:

@@ -5,7 +5,7 @@ import functools
 import inspect
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -38,12 +38,14 @@ OLDEST = Metric(
     "gauge",
     "Age of the execution that has been running longest; 0 when none runs.",
     ("workflow",),
+    merge="max",
 )
 LAST_SUCCESS = Metric(
     "workflow_last_success_timestamp_seconds",
     "gauge",
     "When an execution last ended in success, as Unix time.",
     ("workflow",),
+    merge="newest",
 )
 STEPS = Metric(
     "workflow_step_executions_total",
@@ -74,6 +76,11 @@ class Workflows:
         self._names: set[str] = set()
         store.at_scrape(self._read)
 
+    @classmethod
+    def of(cls, store: Store) -> "Workflows":
+        """Return the workflows of a store, always the same: several applications may share one."""
+        return store.share("workflows", lambda: cls(store))
+
     def declare(self, name: str) -> None:
         """Make the series of a workflow exist at 0, so that its first failure is seen as an increase."""
         if name in self._names:
@@ -91,20 +98,21 @@ class Workflows:
             yield OLDEST.sample(max(ages, default=0.0), workflow=name)
 
     @contextmanager
-    def run(self, name: str) -> Iterator["Run"]:
-        """Time one execution. The exception that ends it passes through."""
+    def run(self, name: str, *, current: bool = True) -> Iterator["Run"]:
+        """Time one execution. The exception that ends it passes through.
+
+        It is the current run of the code inside, unless that is left and entered again, as generators are.
+        """
         run = Run(self.store, name)
-        outer = _current.get()
-        _current.set(run)
         self.running.add(run)
         status = "success"
         try:
-            yield run
+            with run.current() if current else nullcontext():
+                yield run
         except BaseException as error:
             status = _status(error)
             raise
         finally:
-            _current.set(outer)
             self.running.discard(run)
             run.finished(status)
 
@@ -148,26 +156,52 @@ class Workflow:
 
     def __call__(self, function: F) -> F:
         """Count every call of a plain, async or generator function as one execution."""
-        run = functools.partial(self._workflows.run, self._name)
-        return cast(F, functools.wraps(function)(_wrapper(function, run)))
+        return cast(F, functools.wraps(function)(_wrapper(function, self._workflows, self._name)))
 
 
-def _wrapper(function: Any, run: Callable[[], AbstractContextManager["Run"]]) -> Callable[..., Any]:
+def _wrapper(function: Any, workflows: Workflows, name: str) -> Callable[..., Any]:
     async def coroutine(*args: Any, **kwargs: Any) -> Any:
-        with run():
+        with workflows.run(name):
             return await function(*args, **kwargs)
 
     async def async_generator(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        with run():
-            async for item in function(*args, **kwargs):
-                yield item
+        inner = function(*args, **kwargs)
+        with workflows.run(name, current=False) as run:
+            resume = functools.partial(inner.asend, None)
+            while True:
+                with run.current():
+                    try:
+                        item = await resume()
+                    except StopAsyncIteration:
+                        return
+                try:
+                    resume = functools.partial(inner.asend, (yield item))
+                except GeneratorExit:
+                    await inner.aclose()
+                    raise
+                except BaseException as error:
+                    resume = functools.partial(inner.athrow, error)
 
     def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        with run():
-            return (yield from function(*args, **kwargs))
+        inner = function(*args, **kwargs)
+        with workflows.run(name, current=False) as run:
+            resume = functools.partial(inner.send, None)
+            while True:
+                with run.current():
+                    try:
+                        item = resume()
+                    except StopIteration as end:
+                        return end.value
+                try:
+                    resume = functools.partial(inner.send, (yield item))
+                except GeneratorExit:
+                    inner.close()
+                    raise
+                except BaseException as error:
+                    resume = functools.partial(inner.throw, error)
 
     def plain(*args: Any, **kwargs: Any) -> Any:
-        with run():
+        with workflows.run(name):
             return function(*args, **kwargs)
 
     if inspect.iscoroutinefunction(function):
@@ -184,6 +218,16 @@ class Run:
         self._store = store
         self.workflow = workflow
         self.started = time.perf_counter()
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Make this the run that `obs.step` finds."""
+        outer = _current.get()
+        _current.set(self)
+        try:
+            yield
+        finally:
+            _current.set(outer)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:

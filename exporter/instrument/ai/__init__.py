@@ -1,5 +1,6 @@
 """Calls to AI services: outcomes, time, tokens and money."""
 
+import math
 from collections.abc import Mapping
 
 from exporter.catalog import Metric
@@ -51,6 +52,7 @@ FAILURES = Metric(
     ("stage",),
 )
 
+OUTCOMES = ("success", "error", "cancelled")
 TOKEN_TYPES = (
     "input_uncached",
     "input_cache_read",
@@ -103,8 +105,14 @@ class AI:
         """
         store = self._store
         with guarded(store, "ai"):
+            if outcome not in OUTCOMES:
+                FAILURES.on(store).labels("outcome").inc()
+                outcome = OTHER
             CALLS.on(store).labels(provider, model, operation, outcome).inc()
-            DURATION.on(store).labels(provider, model, operation).observe(duration_seconds)
+            if 0 <= duration_seconds < math.inf:
+                DURATION.on(store).labels(provider, model, operation).observe(duration_seconds)
+            else:
+                FAILURES.on(store).labels("duration").inc()
             if outcome == "error":
                 category = error if error in CATEGORIES else OTHER
                 ERRORS.on(store).labels(provider, model, category).inc()
@@ -113,7 +121,10 @@ class AI:
                     TOKENS.on(store).labels(provider, model, kind).inc(count)
                 else:
                     FAILURES.on(store).labels("tokens").inc()
-            if cost_usd is not None and cost_usd >= 0:
+            if cost_usd is not None and not 0 <= cost_usd < math.inf:
+                FAILURES.on(store).labels("cost").inc()
+                cost_usd = None
+            if cost_usd is not None:
                 COST.on(store).labels(provider, model, feature).inc(cost_usd)
             elif outcome == "success":
                 reason = "no_price" if tokens else "no_usage"

@@ -46,3 +46,25 @@ def test_a_failure_of_ours_never_reaches_the_caller(observed):
     """Even a label of the wrong type is our problem: counted, not raised."""
     observed.obs.ai.record(**CALL | {"duration_seconds": "fast"}, cost_usd=0.0)
     assert observed.value("watchkeeper_instrumentation_errors_total", part="ai") == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "stage"),
+    [
+        ({"outcome": "whatever-42"}, "outcome"),
+        ({"duration_seconds": -4}, "duration"),
+        ({"duration_seconds": float("nan")}, "duration"),
+        ({"cost_usd": float("inf")}, "cost"),
+        ({"cost_usd": -1}, "cost"),
+    ],
+)
+def test_values_that_cannot_be_are_left_out_and_counted(observed, wrong, stage):
+    """No label from outside, no negative time, no infinite bill."""
+    observed.obs.ai.record(**CALL | {"tokens": {"output_text": 1}} | wrong)
+    assert observed.value("ai_instrumentation_errors_total", stage=stage) == 1
+    labels = {"provider": "openai", "model": "m"}
+    outcome = "other" if stage == "outcome" else "success"
+    assert observed.value("ai_api_calls_total", **labels, operation="chat", outcome=outcome) == 1
+    seconds = observed.value("ai_api_call_duration_seconds_sum", **labels, operation="chat")
+    assert seconds == (None if stage == "duration" else 0.8)
+    assert observed.value("ai_cost_usd_total", **labels, feature="none") is None

@@ -32,7 +32,7 @@ def test_an_asyncpg_pool_is_watched(observed, postgres):
             assert sizes(observed)[0] == 0
             observed.obs.uninstrument()
             assert type(pool) is asyncpg.Pool
-            assert sizes(observed) == (None, None)
+            assert sizes(observed) == (0, 0)
 
     asyncio.run(run())
     assert observed.value("database_pool_wait_seconds_count", pool="main") == 4
@@ -85,3 +85,13 @@ def test_what_is_no_pool_is_refused_by_name(observed):
     """The message says which kinds are known."""
     with pytest.raises(TypeError, match="asyncpg pools and SQLAlchemy engines, not object"):
         observed.obs.watch_pool("main", object())
+
+
+def test_a_pool_without_a_limit_shows_none(observed):
+    """A ratio over a limit that is not there would be a false alarm."""
+    engine = sqlalchemy.create_engine("sqlite://", poolclass=QueuePool, pool_size=1, max_overflow=-1)
+    observed.obs.watch_pool("main", engine)
+    with engine.connect(), engine.connect():
+        assert sizes(observed) == (2, 0)
+    assert observed.value("database_pool_size_max", pool="main") is None
+    engine.dispose()

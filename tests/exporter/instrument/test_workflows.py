@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+from exporter import instrument
+
 
 @pytest.fixture
 def obs(observed):
@@ -172,3 +174,86 @@ def test_a_success_leaves_its_time(observed, obs):
         pass
     at = observed.value("workflow_last_success_timestamp_seconds", workflow="sync")
     assert abs(time.time() - at) < 60
+
+
+def test_generators_hear_what_is_sent_and_thrown_into_them(obs):
+    """Decorating one changes nothing for those who talk to it."""
+
+    @obs.workflow("sync")
+    def plain():
+        try:
+            yield (yield "first")
+        except ValueError:
+            yield "caught"
+
+    @obs.workflow("sync")
+    async def asynchronous():
+        try:
+            yield (yield "first")
+        except ValueError:
+            yield "caught"
+
+    steps = plain()
+    assert [next(steps), steps.send("sent"), steps.throw(ValueError())] == ["first", "sent", "caught"]
+
+    async def talk():
+        steps = asynchronous()
+        return [await anext(steps), await steps.asend("sent"), await steps.athrow(ValueError())]
+
+    assert asyncio.run(talk()) == ["first", "sent", "caught"]
+
+
+def test_a_generator_that_is_left_early_ends_its_inner_one(observed, obs):
+    """Closing it runs the inner one's clean-up, and the execution counts as cancelled."""
+    cleaned = []
+
+    @obs.workflow("sync")
+    def plain():
+        try:
+            yield 1
+        finally:
+            cleaned.append("plain")
+
+    @obs.workflow("sync")
+    async def asynchronous():
+        try:
+            yield 1
+        finally:
+            cleaned.append("async")
+
+    next(steps := plain())
+    steps.close()
+
+    async def leave():
+        await anext(steps := asynchronous())
+        await steps.aclose()
+
+    asyncio.run(leave())
+    assert cleaned == ["plain", "async"]
+    assert executions(observed, "sync")["cancelled"] == 2
+
+
+def test_a_generator_that_waits_is_not_its_callers_run(observed, obs):
+    """Between two items the caller's steps are the caller's."""
+
+    @obs.workflow("items")
+    def items():
+        for item in range(2):
+            with obs.step("make"):
+                pass
+            yield item
+
+    for _ in items():
+        with obs.step("use"):
+            pass
+    count = lambda **labels: observed.value("workflow_step_executions_total", **labels)  # noqa: E731
+    assert count(workflow="items", step="make", status="success") == 2
+    assert count(workflow="none", step="use", status="success") == 2
+    assert count(workflow="items", step="use", status="success") is None
+
+
+def test_observers_of_one_registry_share_their_workflows(observed, obs):
+    """An application made twice in one process shows each figure once."""
+    other = instrument(registry=observed.registry)
+    with obs.workflow("sync"), other.workflow("sync"):
+        assert observed.value("workflow_executions_in_progress", workflow="sync") == 2

@@ -4,12 +4,12 @@ import gc
 import weakref
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter import store as store_module
 from exporter.catalog import Metric
-from exporter.store import Store
+from exporter.store import Store, live
 
 ORDERS = Metric("orders_total", "counter", "Orders taken.", ("shop",))
 DEPTH = Metric("depth", "gauge", "Depth of the queue.", ("queue",))
@@ -24,7 +24,8 @@ def registry():
 def values(page):
     """Return {(name, labels): value} as prometheus_client's own parser reads the page."""
     families = text_string_to_metric_families(page.decode())
-    return {(s.name, tuple(s.labels.items())): s.value for f in families for s in f.samples}
+    samples = [s for f in families for s in f.samples if not s.name.startswith("watchkeeper_")]
+    return {(s.name, tuple(s.labels.items())): s.value for s in samples}
 
 
 def test_what_is_recorded_stands_on_the_page(registry):
@@ -66,13 +67,13 @@ def test_one_name_cannot_mean_two_things(registry):
 
 def test_the_wrong_number_of_label_values_is_refused(registry):
     """A forgotten label is an error, not a series with the wrong meaning."""
-    with pytest.raises(ValueError, match="expected 1"):
+    with pytest.raises(ValueError, match="orders_total has the labels"):
         ORDERS.on(Store.of(registry)).labels("north", "south")
 
 
 def test_label_values_are_bounded(registry, monkeypatch):
     """Beyond the limit everything is counted as `other`: no label can fill the memory."""
-    monkeypatch.setattr(store_module, "MAX_SERIES", 3)
+    monkeypatch.setattr(live, "MAX_SERIES", 3)
     store = Store.of(registry)
     for number in range(10):
         ORDERS.on(store).labels(f"shop{number}").inc()
@@ -93,7 +94,7 @@ def test_a_reader_that_fails_loses_only_its_own_part(registry):
     stop = store.at_scrape(lambda: [DEPTH.sample(2, queue="mail")])
     assert values(store.page()) == {("depth", (("queue", "mail"),)): 2}
     stop()
-    assert values(store.page()) == {}
+    assert values(store.page()) == {("depth", (("queue", "mail"),)): 0}
 
 
 def test_readers_of_one_metric_share_its_family(registry):
@@ -109,3 +110,91 @@ def test_a_store_goes_with_its_registry():
     store = weakref.ref(Store.of(CollectorRegistry()))
     gc.collect()
     assert store() is None
+
+
+@pytest.mark.parametrize("first", ["theirs", "ours"])
+def test_a_name_that_the_application_has_taken_stays_its_own(registry, caplog, first):
+    """An application with a metric of our name starts and keeps it; ours is left off the page."""
+    store = Store.of(registry)
+    if first == "ours":
+        ORDERS.on(store).labels("north").inc(5)
+    Counter("orders_total", "The application's.", registry=registry).inc(7)
+    ORDERS.on(store).labels("north").inc(5)
+    page = store.page()
+    assert values(page) == {("orders_total", ()): 7}
+    assert page.count(b"# TYPE orders_total ") == 1
+    if first == "theirs":
+        assert "orders_total" in caplog.text
+
+
+def test_a_gauge_that_counts_what_was_created_is_no_timestamp(registry):
+    """Only the times that prometheus_client adds to counters and histograms are left out."""
+    Gauge("orders_created", "Orders created today.", registry=registry).set(3)
+    assert values(Store.of(registry).page())["orders_created", ()] == 3
+
+
+def test_several_readers_of_one_series_are_merged_as_it_tells(registry):
+    """Two applications in one process: what they have under way is added, ages are not."""
+    oldest = Metric("oldest_age_seconds", "gauge", "Age of the oldest.", merge="max")
+    store = Store.of(registry)
+    for depth, age in ((1, 10), (2, 30), (3, 20)):
+        store.at_scrape(lambda depth=depth, age=age: [DEPTH.sample(depth, queue="a"), oldest.sample(age)])
+    page = values(store.page())
+    assert page["depth", (("queue", "a"),)] == 6
+    assert page["oldest_age_seconds", ()] == 30
+
+
+def test_a_reader_goes_with_its_object(registry):
+    """An application that is thrown away is not kept alive, and not counted, by the store."""
+
+    class Application:
+        def read(self):
+            yield DEPTH.sample(1, queue="a")
+
+    store, app = Store.of(registry), Application()
+    store.at_scrape(app.read)
+    assert values(store.page())["depth", (("queue", "a"),)] == 1
+    gone = weakref.ref(app)
+    del app
+    gc.collect()
+    assert gone() is None
+    store.page()
+    assert len(store._readers) == 1  # the store's own
+
+
+def test_the_newest_of_all_wins_for_gauges_that_say_so(registry):
+    """A time of last success is not a sum."""
+    last = Metric("last_success_timestamp_seconds", "gauge", "When.", merge="newest")
+    store = Store.of(registry)
+    assert ("last_success_timestamp_seconds", ()) not in values(store.page())
+    last.on(store).set(100)
+    last.on(store).set(50)
+    assert values(store.page())["last_success_timestamp_seconds", ()] == 50
+
+
+def test_openmetrics_is_what_its_own_parser_accepts(registry):
+    """The other format, for those who ask for it, with everything on the page."""
+    store = Store.of(registry)
+    ORDERS.on(store).labels('odd "name"\\').inc(2)
+    WAIT.on(store).observe(0.5)
+    Counter("own_total", "The user's own.", registry=registry).inc(5)
+    families = {family.name: family for family in openmetrics_families(store.page(openmetrics=True).decode())}
+    (sample,) = families["orders"].samples
+    assert (sample.name, sample.labels, sample.value) == ("orders_total", {"shop": 'odd "name"\\'}, 2)
+    assert families["wait_seconds"].type == "histogram"
+    assert families["own"].samples[0].value == 5
+
+
+def test_one_kind_of_series_refuses_what_another_can(registry):
+    """A counter never falls, a gauge is not observed."""
+    store = Store.of(registry)
+    with pytest.raises(ValueError, match="only rises"):
+        ORDERS.on(store).labels("north").inc(-1)
+    for wrong in (
+        lambda: ORDERS.on(store).labels("north").set(1),
+        lambda: DEPTH.on(store).labels("a").observe(1),
+        lambda: WAIT.on(store).inc(),
+        lambda: ORDERS.on(store).labels("north").dec(),
+    ):
+        with pytest.raises(TypeError):
+            wrong()
