@@ -16,9 +16,11 @@ import stat
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+_MEMORY = "/dev/shm"  # noqa: S108 - what we find there is checked
 # A folder may be made just before its first file is; younger ones are left alone.
 _YOUNG_SECONDS = 60.0
 
@@ -88,9 +90,11 @@ def locked(path: Path) -> bool:
 
 def _base() -> Path:
     """Memory before disk: no write-back ever delays a request, and a reboot starts clean."""
-    for place in ("/dev/shm", tempfile.gettempdir()):  # noqa: S108 - our folder in it is checked below
-        base = Path(place) / f"watchkeeper-{os.getuid()}"
+    # Asked in turn: where nothing but /dev/shm can be written, gettempdir() raises OSError.
+    places: tuple[Callable[[], str], ...] = (lambda: _MEMORY, tempfile.gettempdir)
+    for place in places:
         with contextlib.suppress(OSError):
+            base = Path(place()) / f"watchkeeper-{os.getuid()}"
             base.mkdir(mode=0o700, exist_ok=True)
             found = base.lstat()
             # Others may write in these places, so a folder of another user or a link is not ours.

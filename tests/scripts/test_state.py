@@ -16,7 +16,7 @@ from scripts.stack.process import free_port
 
 
 def row(pid: int, started: float) -> state.Row:
-    return state.Row("some", "http://127.0.0.1:1", pid, started, "/tmp/log")
+    return state.Row("some", "http://127.0.0.1:1", pid, started, "some.log")
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def sleeper():
 
 def test_what_was_written_is_read(tmp_path: Path):
     """State survives the file, which only its owner may read."""
-    written = state.State(1, 2.0, "/tmp/watchkeeper-x", True, [row(3, 4.0)])
+    written = state.State(1, 2.0, "some-folder", True, [row(3, 4.0)])
     state.write(written, tmp_path)
     assert state.read(tmp_path) == written
     assert (tmp_path / "state.json").stat().st_mode & 0o077 == 0
