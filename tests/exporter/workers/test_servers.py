@@ -27,7 +27,8 @@ def test_every_worker_says_what_all_have_counted(workers):
         workers.wait_for(
             lambda client=client: workers.count("/", client) == before + answered, "all is counted"
         )
-        assert workers.now("watchkeeper_workers", client) == 2
+        known = partial(workers.now, "watchkeeper_workers", client)
+        workers.wait_for(lambda known=known: known() == 2, "both are known")
         assert workers.now("watchkeeper_store_degraded", client) == 0
 
 
