@@ -149,6 +149,7 @@ class Store(Collector):
                 except OSError:
                     _log.warning("the workers' folder is gone; this worker goes on alone", exc_info=True)
                     self._family = None
+                    self.tick()  # so that this very page says so
             return Numbers(self._slots, self._views)
 
     def _read_self(self) -> Iterator[Sample]:
