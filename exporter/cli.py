@@ -82,7 +82,7 @@ def _load(options: argparse.Namespace) -> "Config":
     if path is None and DEFAULT_FILE.exists():
         path = DEFAULT_FILE
     config = load(Path(path) if path else None)
-    if not config.collectors:
+    if not config.collectors and not config.targets:
         names = ", ".join(found())
         raise ConfigError(
             f"{path or 'configuration'}: no collector is on; name one under 'collectors:' ({names})"
@@ -100,40 +100,17 @@ def _serve(options: argparse.Namespace) -> int:
     # uvicorn tells of its own start and stop; ours is enough.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    config = _load(options)
-    asyncio.run(serve(config))
+    asyncio.run(serve(_load(options), lambda: _load(options)))
     return OK
 
 
 def _check(options: argparse.Namespace) -> int:
-    from exporter.server import scraper
+    from exporter.checking import check
 
     config = _load(options)
-    # The table below says it all; without a handler warnings would go to the terminal too.
+    # The table says it all; without a handler warnings would go to the terminal too.
     logging.getLogger("watchkeeper").addHandler(logging.NullHandler())
-
-    async def once() -> int:
-        collectors = scraper(config)
-        try:
-            outcomes = await collectors.outcomes(config.server.scrape_timeout)
-        finally:
-            await collectors.close()
-        width = max(len(runner.name) for runner, _ in outcomes)
-        print(f"{'COLLECTOR':{max(width, 9)}}  RESULT  SECONDS  SAMPLES  REASON")
-        for runner, outcome in outcomes:
-            result = "failed" if outcome.error else "ok"
-            why = f"{outcome.reason}: {outcome.advice}" if outcome.error else ""
-            line = (
-                f"{runner.name:{max(width, 9)}}  {result:6}  {outcome.seconds:7.3f}  "
-                f"{len(outcome.samples):7}  {why}"
-            )
-            print(line.rstrip())
-        for runner, outcome in outcomes:
-            if outcome.place:
-                print(f"watchkeeper: collector {runner.name}: {outcome.place}", file=sys.stderr)
-        return FAILED if any(outcome.error for _, outcome in outcomes) else OK
-
-    return asyncio.run(once())
+    return OK if asyncio.run(check(config)) else FAILED
 
 
 def _config(options: argparse.Namespace) -> int:

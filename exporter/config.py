@@ -1,21 +1,28 @@
 """The one configuration: a YAML file under `WATCHKEEPER_*` variables, valid as a whole or not at all."""
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    field_validator,
+)
 
 from exporter import _yaml, inventory
+from exporter._config_problems import PREFIX, Path_, problems
 from exporter.collectors import CollectorSettings, found
-from exporter.scrape import reserved
+from exporter.runner import reserved
 
-PREFIX = "WATCHKEEPER_"
 # Read by the command itself rather than by the model.
 CONFIG_VARIABLE = PREFIX + "CONFIG"
 
@@ -26,7 +33,14 @@ _LINK = re.compile(
     r"(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP)(?:_(?:ADDR|PORT|PROTO))?)?)"
 )
 
-Path_ = tuple[str, ...]
+Collectors = Mapping[str, CollectorSettings]
+
+
+def _target_name(name: str) -> str:
+    """Check a name that stands in an address of ours, and in Prometheus's label `instance`."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,62}", name):
+        raise ValueError("name a target by small letters, digits, '_', '-' and '.', for example 'replica-1'")
+    return name
 
 
 class ConfigError(Exception):
@@ -64,11 +78,20 @@ class ServerSettings(BaseModel):
 
 @dataclass(frozen=True)
 class Config:
-    """A valid configuration: the server's settings, and those of each collector that is on."""
+    """A valid configuration: the server's settings, and those of each collector that is on.
+
+    `collectors` are those of the page /metrics; each of `targets` has a page of its own, by its name.
+    """
 
     server: ServerSettings
-    collectors: Mapping[str, CollectorSettings]
+    collectors: Collectors
+    targets: Mapping[str, Collectors] = field(default_factory=dict)
     origins: Mapping[Path_, str] = field(default_factory=dict, repr=False)
+
+    def pages(self) -> dict[tuple[str, ...], Collectors]:
+        """Return the collectors of each page, by the keys under which the file has them."""
+        pages: dict[tuple[str, ...], Collectors] = {("collectors",): self.collectors}
+        return pages | {("targets", name): collectors for name, collectors in self.targets.items()}
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
@@ -86,16 +109,31 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     try:
         valid: Any = model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(*_problems(error, origins, model)) from None
-    on = {name: getattr(valid.collectors, name) for name in found()}
-    collectors = {name: settings for name, settings in on.items() if settings is not None}
-    taken = [*_taken(collectors)]
-    if taken:
-        raise ConfigError(*taken)
-    return Config(valid.server, collectors, origins)
+        raise ConfigError(*problems(error, origins, model)) from None
+    targets = {name: _on(section) for name, section in valid.targets.items()}
+    config = Config(valid.server, _on(valid.collectors), targets, origins)
+    wrong = [
+        *(problem for collectors in config.pages().values() for problem in _taken(collectors)),
+        *_empty(config),
+    ]
+    if wrong:
+        raise ConfigError(*wrong)
+    return config
 
 
-def _taken(collectors: Mapping[str, CollectorSettings]) -> Iterator[str]:
+def _on(section: Any) -> Collectors:
+    settings = {name: getattr(section, name) for name in found()}
+    return {name: each for name, each in settings.items() if each is not None}
+
+
+def _empty(config: Config) -> Iterator[str]:
+    for name, collectors in config.targets.items():
+        if not collectors:
+            place = config.origins.get(("targets", name), "configuration")
+            yield f"{place}: targets.{name}: no collector is on; name one ({', '.join(found())})"
+
+
+def _taken(collectors: Collectors) -> Iterator[str]:
     """Yield a problem for each metric named by the user whose name means something else already."""
     for collector, settings in collectors.items():
         names = getattr(found()[collector], "chosen_names", None)
@@ -123,6 +161,7 @@ def _model() -> type[BaseModel]:
         __config__=strict,
         server=(ServerSettings, ServerSettings()),
         collectors=(collectors, collectors()),
+        targets=(dict[Annotated[str, AfterValidator(_target_name)], collectors], {}),  # type: ignore[valid-type]
     )
 
 
@@ -137,11 +176,13 @@ def _read(path: Path, origins: dict[Path_, str]) -> dict[str, Any]:
         raise ConfigError(f"{path}:{lines[()]}: must be keys with values, such as 'collectors:'")
     del lines[()]
     origins.update({tuple(map(str, place)): f"{path}:{line}" for place, line in lines.items()})
-    collectors = values.get("collectors")
-    if isinstance(collectors, dict):
-        for name, section in collectors.items():
-            # "redis:" with nothing behind it switches the collector on with its defaults.
-            collectors[name] = {} if section is None else _beside(section, name, path.parent)
+    targets = values.get("targets")
+    pages = [values.get("collectors"), *(targets.values() if isinstance(targets, dict) else ())]
+    for collectors in pages:
+        if isinstance(collectors, dict):
+            for name, section in collectors.items():
+                # "redis:" with nothing behind it switches the collector on with its defaults.
+                collectors[name] = {} if section is None else _beside(section, name, path.parent)
     return values
 
 
@@ -180,7 +221,8 @@ def _overlay(values: dict[str, Any], origins: dict[Path_, str], environ: Mapping
                 )
             place = place[key]
         # An empty mapping stands for "on with its defaults": WATCHKEEPER_COLLECTORS__HOST=
-        empty_collector = len(keys) == 2 and keys[0] == "collectors" and not environ[variable]
+        depth = {"collectors": 2, "targets": 3}.get(keys[0], 0)
+        empty_collector = len(keys) == depth and not environ[variable]
         place[keys[-1]] = {} if empty_collector else environ[variable]
         origins[keys] = f"variable {variable}"
 
@@ -194,57 +236,22 @@ def _is_link(variable: str, environ: Mapping[str, str]) -> bool:
     return link is not None and (link[1] + "_" == PREFIX or f"{link[1]}_SERVICE_HOST" in environ)
 
 
-def _problems(error: ValidationError, origins: Mapping[Path_, str], model: type[BaseModel]) -> Iterator[str]:
-    for problem in error.errors(include_input=False, include_url=False):
-        keys = tuple(str(part) for part in problem["loc"])
-        name = ".".join(keys) or "configuration"
-        place = _place(keys, origins)
-        if problem["type"] == "extra_forbidden":
-            yield f"{place}: unknown key {name!r}{_suggestion(keys, model)}"
-        elif problem["type"] == "missing":
-            variable = PREFIX + "__".join(keys).upper()
-            yield f"{place}: {name} is missing; set it in the file or as {variable}"
-        elif problem["type"] in ("model_type", "dict_type"):
-            yield f"{place}: {name}: must have keys of its own"
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            yield f"{place}: {name}: {message[:1].lower()}{message[1:]}"
-
-
-def _place(keys: Path_, origins: Mapping[Path_, str]) -> str:
-    """Return where a key stands, or the nearest key above it."""
-    for length in range(len(keys), 0, -1):
-        if keys[:length] in origins:
-            return origins[keys[:length]]
-    return "configuration"
-
-
-def _suggestion(keys: Path_, model: type[BaseModel]) -> str:
-    known = _known(keys[:-1], model)
-    close = difflib.get_close_matches(keys[-1], known, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; known here: {', '.join(sorted(known))}" if known else ""
-
-
-def _known(keys: Path_, model: Any) -> list[str]:
-    for key in keys:
-        info = model.model_fields.get(key) if hasattr(model, "model_fields") else None
-        if info is None:
-            return []
-        options = [info.annotation, *getattr(info.annotation, "__args__", ())]
-        model = next((option for option in options if hasattr(option, "model_fields")), None)
-    return list(model.model_fields) if model is not None else []
-
-
 def effective(config: Config) -> str:
     """Return the configuration in force as YAML, secrets hidden, each key with the place it comes from."""
     lines: list[str] = []
     _print(lines, config, ("server",), config.server, 0)
-    lines.append("collectors:")
-    for name, settings in config.collectors.items():
-        _print(lines, config, ("collectors", name), settings, 1)
+    for keys, collectors in config.pages().items():
+        _heads(lines, keys)
+        for name, settings in collectors.items():
+            _print(lines, config, (*keys, name), settings, len(keys))
     return "\n".join(lines) + "\n"
+
+
+def _heads(lines: list[str], keys: Path_) -> None:
+    for depth, key in enumerate(keys):
+        head = f"{'  ' * depth}{key}:"
+        if depth or head not in lines:
+            lines.append(head)
 
 
 def _print(lines: list[str], config: Config, at: Path_, settings: BaseModel, depth: int) -> None:

@@ -1,16 +1,15 @@
-"""Running the collectors: together, under a deadline, with the one error boundary."""
+"""A scrape: all collectors together, under a deadline, as samples or as the page."""
 
 import asyncio
 import contextlib
-import logging
-import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import ModuleType
 
 from exporter.catalog import Metric, Sample
-from exporter.collectors import CollectorSettings, Keep
-from exporter.collectors._reasons import advice, places, reached, reason
+from exporter.collectors import CollectorSettings, Shared, parts_of
+from exporter.collectors._reasons import reached
+from exporter.runner import Names, Outcome, Runner, reserved
+from exporter.store.readings import Block, blocks, grouped, page
 
 SUCCESS = Metric(
     "watchkeeper_collector_success",
@@ -39,167 +38,72 @@ FAILURES = Metric(
 
 _CLOSE_SECONDS = 1.0
 
-# What the page has besides our declarations comes from prometheus_client, and Prometheus adds its own.
-_RESERVED_PREFIXES = ("watchkeeper_", "process_", "python_", "scrape_")
-_RESERVED = ("up", "ALERTS", "ALERTS_FOR_STATE")
-
-_log = logging.getLogger("watchkeeper.scrape")
-
-
-def reserved(name: str) -> bool:
-    """Whether no collector may publish a metric of this name."""
-    return name in _RESERVED or name.startswith(_RESERVED_PREFIXES)
-
-
-class PageError(Exception):
-    """What a collector gave cannot stand on the page; the message names the metric, and no label's value."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How one run of a collector ended: all of its samples, or none and the error."""
-
-    seconds: float
-    samples: list[Sample] = field(default_factory=list)
-    error: BaseException | None = None
-
-    @property
-    def reason(self) -> str:
-        """Why it failed, from a closed set; empty when it did not."""
-        return reason(self.error) if self.error else ""
-
-    @property
-    def advice(self) -> str:
-        """What to do about it, in one sentence without secrets; empty when there is nothing."""
-        return advice(self.error) if self.error else ""
-
-    @property
-    def place(self) -> str:
-        """Where an error came from that has no better reason; empty for all others."""
-        if self.error is None or self.reason != "error":
-            return ""
-        return f"{type(self.error).__name__} at {places(self.error)}"
-
-
-class Runner:
-    """One collector: runs it, one run at a time, and remembers the last outcome."""
-
-    def __init__(
-        self, name: str, module: ModuleType, settings: CollectorSettings, owners: dict[str, str]
-    ) -> None:
-        self.name = name
-        self.up: Metric | None = getattr(module, "UP", None)
-        self.failures: dict[str, int] = {}
-        self.last_success = 0.0
-        self.last: Outcome | None = None
-        self.started = 0.0
-        self._module = module
-        self._settings = settings
-        self._owners = owners  # of the names on the page; shared by all runners
-        self._keep = Keep()
-        self._task: asyncio.Task[Outcome] | None = None
-
-    def current(self) -> "asyncio.Task[Outcome]":
-        """Return the run under way, or start one: scrapes that meet share a run."""
-        if self._task is None or self._task.done():
-            self.started = time.monotonic()
-            self._task = asyncio.create_task(self._run(), name=f"collector {self.name}")
-        return self._task
-
-    def cached(self) -> Outcome | None:
-        """Return the last outcome when this collector runs in the background, and refresh it when due."""
-        if not self._settings.interval or self.last is None:
-            return None
-        if time.monotonic() - self.started >= self._settings.interval:
-            self.current()
-        return self.last
-
-    async def close(self) -> None:
-        """End a run under way and close what the collector holds open."""
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
-            await asyncio.wait([self._task], timeout=_CLOSE_SECONDS)
-        await self._drop()
-
-    async def _run(self) -> Outcome:
-        try:
-            async with asyncio.timeout(self._settings.timeout):
-                samples = [sample async for sample in self._module.collect(self._settings, self._keep)]
-            self._refuse_clashes(samples)
-            _refuse_duplicates(samples)
-        except Exception as error:
-            outcome = Outcome(time.monotonic() - self.started, error=error)
-            self._failed(outcome)
-            await self._drop()
-        else:
-            outcome = Outcome(time.monotonic() - self.started, samples)
-            self.last_success = time.time()
-            if self.last is not None and self.last.error:
-                _log.info("collector %s works again", self.name)
-        self.last = outcome
-        return outcome
-
-    def _refuse_clashes(self, samples: list[Sample]) -> None:
-        """Take possession of the names; who published one first keeps it."""
-        names = {sample.metric.name for sample in samples}
-        for name in sorted(names):
-            owner = "Watchkeeper itself" if reserved(name) else self._owners.get(name, self.name)
-            if owner != self.name:
-                raise PageError(f"metric {name} is published by {owner} already")
-        self._owners.update(dict.fromkeys(names, self.name))
-
-    def _failed(self, outcome: Outcome) -> None:
-        self.failures[outcome.reason] = self.failures.get(outcome.reason, 0) + 1
-        if self.last is None or self.last.reason != outcome.reason:  # said once, not at every scrape
-            _log.warning("collector %s failed (%s): %s", self.name, outcome.reason, outcome.advice)
-            if outcome.place:
-                _log.warning("collector %s: %s", self.name, outcome.place)
-
-    async def _drop(self) -> None:
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._keep.drop()
+Reading = tuple[Runner, Outcome]
 
 
 class Scraper:
-    """All collectors of an exporter."""
+    """All collectors of one page."""
 
     def __init__(
         self, collectors: Mapping[str, tuple[ModuleType, CollectorSettings]], *, extra: Iterable[Sample] = ()
     ) -> None:
         self._extra = list(extra)
-        owners: dict[str, str] = {}
-        self.runners = [Runner(name, *collector, owners) for name, collector in collectors.items()]
+        self._shared = Shared()
+        names = Names()
+        self.runners = [
+            Runner(name, part, settings, names=names, shared=self._shared, up=getattr(module, "UP", None))
+            for name, (module, settings) in collectors.items()
+            for part in parts_of(module, settings)
+        ]
         for runner in self.runners:
             if runner.up is not None:
-                owners[runner.up.name] = f"the scrape for {runner.name}"
+                names.reserve(runner.up.name, f"the scrape for {runner.collector}")
         self._waits: set[asyncio.Task[object]] = set()
 
-    async def scrape(self, deadline: float) -> list[Sample]:
+    async def scrape(self, deadline: float, only: Collection[str] = ()) -> list[Sample]:
         """Return the samples of every collector that has answered within `deadline` seconds.
 
-        A late or failed collector gives none, and its success series says so. A late run is not given
-        up: the next scrape joins it.
+        `only` names the collectors, or their parts, to run; empty means all. A late or failed collector
+        gives none, and its success series says so. A late run is not given up: the next scrape joins it.
         """
-        samples = list(self._extra)
-        for runner, outcome in await self.outcomes(deadline):
-            samples.extend(outcome.samples)
-            samples.extend(_health(runner, outcome))
+        readings = await self.outcomes(deadline, only)
+        samples = [*self._extra, *_health(readings)]
+        for runner, outcome in readings:
+            samples.extend(_shown(runner, outcome).samples)
         return samples
 
-    async def outcomes(self, deadline: float) -> list[tuple[Runner, Outcome]]:
+    async def page(self, deadline: float, only: Collection[str] = ()) -> str:
+        """Return the same as text for Prometheus."""
+        readings = await self.outcomes(deadline, only)
+        own: Mapping[str, Block] = blocks(grouped([*self._extra, *_health(readings)]))
+        return page([own, *(_shown(runner, outcome).blocks for runner, outcome in readings)])
+
+    async def outcomes(self, deadline: float, only: Collection[str] = ()) -> list[Reading]:
         """Run every collector, and return how each ended or that it is late."""
-        cached = {runner: runner.cached() for runner in self.runners}
-        tasks = {runner: runner.current() for runner in self.runners if cached[runner] is None}
-        if tasks:
-            await self._wait(tasks.values(), deadline)
-        return [(runner, cached[runner] or _result(runner, tasks[runner])) for runner in self.runners]
+        chosen = [each for each in self.runners if not only or each.name in only or each.collector in only]
+        cached = {runner: runner.background() for runner in chosen}
+        tasks = {runner: runner.current() for runner in chosen if cached[runner] is None}
+        limits = {runner: min(deadline, runner.patience) for runner in tasks}
+        await asyncio.gather(
+            *(
+                self._wait([tasks[runner] for runner in tasks if limits[runner] == limit], limit)
+                for limit in set(limits.values())
+            )
+        )
+        return [(runner, cached[runner] or _result(runner, tasks[runner])) for runner in chosen]
+
+    def known(self) -> set[str]:
+        """Return what `only` can name."""
+        return {runner.name for runner in self.runners} | {runner.collector for runner in self.runners}
 
     async def close(self) -> None:
         """End all runs and close all connections, in bounded time. A scrape under way answers at once."""
         for wait in self._waits:
             wait.cancel()
         await asyncio.gather(*(runner.close() for runner in self.runners))
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._shared.close()
 
     async def _wait(self, tasks: Iterable["asyncio.Task[Outcome]"], deadline: float) -> None:
         wait: asyncio.Task[object] = asyncio.create_task(asyncio.wait(tasks, timeout=deadline))
@@ -212,27 +116,32 @@ class Scraper:
 
 
 def _result(runner: Runner, task: "asyncio.Task[Outcome]") -> Outcome:
-    if task.done() and not task.cancelled():
-        return task.result()
-    return Outcome(time.monotonic() - runner.started, error=TimeoutError("no answer within the deadline"))
+    return task.result() if task.done() and not task.cancelled() else runner.late()
 
 
-def _health(runner: Runner, outcome: Outcome) -> Iterable[Sample]:
-    yield SUCCESS.sample(0 if outcome.error else 1, collector=runner.name)
-    yield DURATION.sample(outcome.seconds, collector=runner.name)
-    if runner.last_success:
-        yield LAST_SUCCESS.sample(runner.last_success, collector=runner.name)
-    for why, count in runner.failures.items():
-        yield FAILURES.sample(count, collector=runner.name, reason=why)
-    if runner.up is not None:
-        yield runner.up.sample(1 if outcome.error is None or reached(outcome.error) else 0)
+def _shown(runner: Runner, outcome: Outcome) -> Outcome:
+    """What a part in the background gave last stays while it is fresh enough, whatever came after."""
+    return runner.shown if runner.interval else outcome
 
 
-def _refuse_duplicates(samples: list[Sample]) -> None:
-    """Of a series that stands twice Prometheus keeps one value without a word: perhaps the wrong one."""
-    seen: set[tuple[str, tuple[str, ...]]] = set()
-    for sample in samples:
-        series = (sample.metric.name, sample.labels)
-        if series in seen:
-            raise PageError(f"metric {sample.metric.name} has two values for the same labels")
-        seen.add(series)
+def _health(readings: list[Reading]) -> Iterator[Sample]:
+    for runner, outcome in readings:
+        yield SUCCESS.sample(0 if outcome.error else 1, collector=runner.name)
+        yield DURATION.sample(outcome.seconds, collector=runner.name)
+        if runner.last_success:
+            yield LAST_SUCCESS.sample(runner.last_success, collector=runner.name)
+        for why, count in runner.failures.items():
+            yield FAILURES.sample(count, collector=runner.name, reason=why)
+    yield from _ups(readings)
+
+
+def _ups(readings: list[Reading]) -> Iterator[Sample]:
+    """A server is up when any part of its collector that has just run was let in."""
+    for up in {runner.up: None for runner, _ in readings if runner.up is not None}:
+        its = [(runner, outcome) for runner, outcome in readings if runner.up is up]
+        # What the background found may be old; it speaks where nothing else does.
+        now = [outcome for runner, outcome in its if not runner.interval] or [outcome for _, outcome in its]
+        yield up.sample(int(any(each.error is None or reached(each.error) for each in now)))
+
+
+__all__ = ["DURATION", "FAILURES", "LAST_SUCCESS", "SUCCESS", "Outcome", "Runner", "Scraper", "reserved"]

@@ -155,5 +155,10 @@ def number(value: float) -> str:
     return _SPECIAL.get(written, written)
 
 
+def header(name: str, kind: str, help_text: str) -> str:
+    """Return the two lines that stand over a metric's series."""
+    return f"# HELP {name} {_escape_help(help_text)}\n# TYPE {name} {kind}\n"
+
+
 def _escape_help(text: str) -> str:
     return text.replace("\\", r"\\").replace("\n", r"\n")

@@ -206,3 +206,41 @@ def test_a_copy_of_the_shipped_figures_may_keep_their_names(tmp_path):
     (tmp_path / "own.yml").write_text(SQL.format("business_users"))
     (tmp_path / "x.yml").write_text("collectors:\n  sql: {dsn: 'postgresql://db/x', file: own.yml}\n")
     assert "sql" in load(tmp_path / "x.yml", {}).collectors
+
+
+def test_a_target_is_a_set_of_collectors_with_a_name(tmp_path):
+    """Each target has sections like those under `collectors:`, with paths beside the file they stand in."""
+    path = tmp_path / "x.yml"
+    path.write_text(
+        "targets:\n  replica-1:\n    redis:\n      url_file: url\n    host:\n"
+        "  spare:\n    redis: {url: 'redis://:hunter2@x'}\n"
+    )
+    config = load(path, {"WATCHKEEPER_TARGETS__SPARE__HOST": ""})
+    assert {name: list(on) for name, on in config.targets.items()} == {
+        "replica-1": ["host", "redis"],
+        "spare": ["host", "redis"],
+    }
+    assert config.targets["replica-1"]["redis"].url_file == tmp_path / "url"
+    assert "hunter2" not in effective(config)
+    assert f"url: '**********'  # {path}:7" in effective(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a:\n    postgers:", "x.yml:3: unknown key 'targets.a.postgers'; did you mean 'postgres'?"),
+        ("Rep lica:\n    host:", "x.yml:2: targets.Rep lica: name a target by small letters"),
+        ("a: {}", "x.yml:2: targets.a: no collector is on"),
+        (
+            "a:\n    host: {timout: 1}",
+            "x.yml:3: unknown key 'targets.a.host.timout'; did you mean 'timeout'?",
+        ),
+    ],
+)
+def test_a_bad_target_is_told_by_its_place(tmp_path, text, problem):
+    """The same messages as for the collectors of the main page."""
+    path = tmp_path / "x.yml"
+    path.write_text(f"targets:\n  {text}\n")
+    with pytest.raises(ConfigError) as error:
+        load(path, {})
+    assert error.value.problems[0].removeprefix(f"{tmp_path}/").startswith(problem)

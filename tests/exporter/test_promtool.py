@@ -9,8 +9,11 @@ from prometheus_client import CollectorRegistry
 
 from exporter import instrument, inventory
 from exporter.config import load
-from exporter.server import application, scraper
+from exporter.pages import application
+from exporter.service import Service
 from tests.serving import serving
+
+SUCCESS = "watchkeeper_collector_success{"
 
 
 def objections(program, page):
@@ -34,10 +37,12 @@ def exporter_page(postgres, redis_server):
             "WATCHKEEPER_COLLECTORS__REDIS__URL": redis_server.url,
         },
     )
-    with serving(application(scraper(config), 10.0)) as url:
+    with serving(application(Service(config))) as url:
         page = httpx.get(f"{url}/metrics").text
+    success = {line.split()[0]: line.split()[1] for line in page.splitlines() if line.startswith(SUCCESS)}
+    assert [series for series, value in success.items() if value != "1.0"] == []
     for name in ("host", "postgres", "redis"):
-        assert f'watchkeeper_collector_success{{collector="{name}"}} 1.0' in page
+        assert [series for series in success if f'"{name}' in series]
     return page
 
 

@@ -6,10 +6,11 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.catalog import Metric
-from exporter.collectors import CollectorSettings
-from exporter.scrape import Scraper
+from exporter.collectors import CollectorSettings, Part
+from exporter.scrape import LAST_SUCCESS, Scraper
 from tests.waiting import wait_for_async
 
 THINGS = Metric("things", "gauge", "Things there are.", ("kind",))
@@ -182,6 +183,177 @@ def test_an_expensive_collector_runs_in_the_background():
     assert [page["other_things",] for page in pages] == [1, 1, 1]
     assert len({page["watchkeeper_collector_last_success_timestamp_seconds", "x"] for page in pages}) == 1
     assert runs == [1]
+
+
+def parted(*parts, up=None, **settings):
+    """A module of several parts, and its settings."""
+    module = SimpleNamespace(parts=lambda settings: parts, **({"UP": up} if up else {}))
+    return module, CollectorSettings(**settings)
+
+
+async def refused(settings, keep):
+    raise ConnectionRefusedError("nobody there")
+    yield
+
+
+def test_a_part_fails_without_the_others():
+    """Each part has its own outcome under its own name; one that was let in says that the server is up."""
+    page = scrape_once({"db": parted(Part("a", good), Part("b", refused), Part("", endless), up=UP)}, 0.1)
+    assert page["other_things",] == 1
+    assert page["watchkeeper_collector_success", "db.a"] == 1
+    assert page["watchkeeper_collector_success", "db.b"] == 0
+    assert page["watchkeeper_collector_success", "db"] == 0
+    assert page["watchkeeper_collector_failures_total", "db.b", "down"] == 1
+    assert page["thing_up",] == 1
+
+
+def test_a_server_is_down_when_no_part_was_let_in():
+    """What a part in the background still shows from better times does not call it up."""
+
+    async def run():
+        scraper = Scraper({"db": parted(Part("fast", refused), Part("slow", good, interval=3600), up=UP)})
+        page = read(await scraper.scrape(5))
+        await scraper.close()
+        return page
+
+    page = asyncio.run(run())
+    assert (page["thing_up",], page["other_things",]) == (0, 1)
+
+
+def test_parts_share_a_name_but_never_a_series():
+    """Two databases give the same metric, each its own series; the same series twice fails the second."""
+
+    def of(kind):
+        async def collect(settings, keep):
+            yield THINGS.sample(1, kind=kind)
+
+        return collect
+
+    async def run():
+        scraper = Scraper({"db": parted(Part("a", of("x")), Part("b", of("y")), Part("c", of("x")))})
+        pages = [read(await scraper.scrape(5)), (await scraper.page(5))]
+        await scraper.close()
+        return pages
+
+    page, text = asyncio.run(run())
+    assert page["things", "x"] == page["things", "y"] == 1
+    assert page["watchkeeper_collector_success", "db.c"] == 0
+    assert text.count("# TYPE things gauge") == 1
+    assert 'things{kind="x"} 1.0\nthings{kind="y"} 1.0\n' in text
+
+
+def test_what_parts_share_is_made_once_and_closed_at_the_end():
+    """Connections to one server are one pool for all that ask it, failures or not."""
+    events = []
+
+    async def close(thing):
+        events.append("close")
+
+    def make():
+        events.append("make")
+        return object()
+
+    async def works(settings, keep):
+        keep.shared("pool", make, close)
+        yield OTHERS.sample(1)
+
+    async def fails(settings, keep):
+        keep.shared("pool", make, close)
+        raise OSError
+        yield
+
+    async def run():
+        scraper = Scraper({"a": parted(Part("x", works), Part("y", fails)), "b": collector(fails)})
+        for _ in range(2):
+            await scraper.scrape(5)
+        events.append("end")
+        await scraper.close()
+
+    asyncio.run(run())
+    assert events == ["make", "end", "close"]
+
+
+def test_a_collector_that_was_late_is_not_waited_for_again():
+    """A frozen server costs the full time-out once; then it is tried again while the page goes out."""
+    frozen = True
+
+    async def thawing(settings, keep):
+        if frozen:
+            await asyncio.Event().wait()
+        yield OTHERS.sample(1)
+
+    async def run():
+        nonlocal frozen
+        scraper = Scraper({"x": collector(thawing, timeout=0.05)})
+        await scraper.scrape(5)
+        patience = scraper.runners[0].patience
+        frozen = False
+        page = read(await scraper.scrape(5))
+        await scraper.close()
+        return patience, page, scraper.runners[0].patience
+
+    patience, page, later = asyncio.run(run())
+    assert (patience, later) == (1.0, float("inf"))
+    assert page["other_things",] == 1
+
+
+def test_the_background_shows_its_last_good_samples_for_a_while(monkeypatch):
+    """A failed run is told at once; what the one before it gave stays for three intervals, then it goes."""
+    now = [1000.0]
+    monkeypatch.setattr(
+        "exporter.runner.time", SimpleNamespace(monotonic=lambda: now[0], time=lambda: now[0])
+    )
+    works = [True, False, False, False]
+
+    async def shaky(settings, keep):
+        if not works.pop(0):
+            raise OSError
+        yield OTHERS.sample(1)
+
+    async def run():
+        scraper = Scraper({"x": collector(shaky, interval=10)})
+
+        async def look(at):
+            now[0] = 1000.0 + at
+            await scraper.scrape(5)  # starts the run that is due
+            await scraper.runners[0].current()
+            page = read(await scraper.scrape(5))
+            return page.get(("other_things",)), page["watchkeeper_collector_success", "x"]
+
+        first = read(await scraper.scrape(5))
+        seen = [await look(11), await look(29), await look(31)]
+        await scraper.close()
+        return first, seen
+
+    first, seen = asyncio.run(run())
+    assert first["other_things",] == 1
+    assert seen == [(1, 0), (1, 0), (None, 0)]
+
+
+def test_the_page_is_the_samples_as_text():
+    """`page` and `scrape` tell the same; a text is escaped, and no number is invented."""
+
+    async def odd(settings, keep):
+        yield THINGS.sample(float("inf"), kind='a"b\\c\nd')
+        yield THINGS.sample(0.1, kind="")
+
+    async def run():
+        scraper = Scraper({"odd": collector(odd), "good": collector(good)})
+        text = await scraper.page(5)
+        samples = await scraper.scrape(5)
+        await scraper.close()
+        return text, samples
+
+    text, samples = asyncio.run(run())
+    parsed = {
+        (s.name, *s.labels.values()): s.value
+        for family in text_string_to_metric_families(text)
+        for s in family.samples
+    }
+    changing = ("watchkeeper_collector_duration_seconds", LAST_SUCCESS.name)
+    assert {k: v for k, v in parsed.items() if k[0] not in changing} == {
+        k: v for k, v in read(samples).items() if k[0] not in changing
+    }
 
 
 def test_a_series_given_twice_fails_its_collector_not_the_page():

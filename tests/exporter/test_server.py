@@ -10,12 +10,15 @@ import pytest
 
 from exporter.catalog import Metric
 from exporter.collectors import CollectorSettings
-from exporter.config import load
-from exporter.scrape import Scraper
-from exporter.server import _deadline, application, scraper
+from exporter.config import Config, ConfigError, ServerSettings, load
+from exporter.pages import application, deadline
+from exporter.server import build_info
+from exporter.service import Service
 from tests.serving import serving
+from tests.waiting import wait_for_async
 
 THINGS = Metric("things", "gauge", "Things there are.")
+OTHERS = Metric("others", "gauge", "Other things.")
 
 
 async def good(settings, keep):
@@ -27,12 +30,18 @@ async def broken(settings, keep):
     yield
 
 
+def service_of(collectors, targets=None, load=None):
+    """The pages of these functions, as if the folder and the settings had them."""
+    pages = [collectors, *(targets or {}).values()]
+    modules = {name: SimpleNamespace(collect=run) for page in pages for name, run in page.items()}
+    on = [dict.fromkeys(page, CollectorSettings()) for page in pages]
+    config = Config(ServerSettings(scrape_timeout=5), on[0], dict(zip(targets or {}, on[1:], strict=True)))
+    return Service(config, load, modules=modules)
+
+
 @contextlib.contextmanager
-def client(**collectors):
-    modules = {
-        name: (SimpleNamespace(collect=collect), CollectorSettings()) for name, collect in collectors.items()
-    }
-    app = application(Scraper(modules), 5.0)
+def client(targets=None, **collectors):
+    app = application(service_of(collectors, targets))
     with serving(app) as url, httpx.Client(base_url=url) as http:
         yield http
 
@@ -76,7 +85,7 @@ def test_prometheuss_own_limit_is_honoured():
 )
 def test_the_deadline_is_the_smaller_of_both_limits(header, seconds):
     """A margin is kept for rendering; a header that makes no sense is ignored."""
-    assert _deadline(header, 10) == pytest.approx(seconds)
+    assert deadline(header, 10) == pytest.approx(seconds)
 
 
 def test_the_landing_page_tells_what_works():
@@ -113,7 +122,112 @@ def test_scrapes_that_meet_are_all_answered():
 def test_the_build_is_on_the_page():
     """Version and revision of what runs, for the annotation of a deployment."""
     config = load(None, {"WATCHKEEPER_COLLECTORS__HOST": ""})
-    app = application(scraper(config), 5.0)
+    app = application(Service(config, extra=[build_info()]))
     with serving(app) as url:
         text = httpx.get(f"{url}/metrics").text
     assert 'watchkeeper_build_info{version="' in text
+
+
+async def other(settings, keep):
+    yield OTHERS.sample(2)
+
+
+def test_a_scrape_can_be_limited_to_some_collectors():
+    """`collect[]` runs the named ones alone, as with the field's other exporters; a typo is told."""
+    with client(good=good, other=other) as http:
+        text = http.get("/metrics", params={"collect[]": ["other"]}).text
+        wrong = http.get("/metrics", params={"collect[]": "goood"})
+    assert ("\nothers 2.0\n" in text, "\nthings" in text, "process_" in text) == (True, False, False)
+    assert 'watchkeeper_collector_success{collector="good"}' not in text
+    assert (wrong.status_code, wrong.text) == (400, "No collector 'goood' here; known are: good, other.\n")
+
+
+def test_a_target_has_a_page_of_its_own():
+    """Two servers of one kind have the same names, so each has its page; the settings name them."""
+    with client({"replica": {"other": other}}, good=good) as http:
+        page = http.get("/probe", params={"target": "replica"})
+        assert ("\nothers 2.0\n" in page.text, "\nthings" in page.text) == (True, False)
+        assert "\nothers" not in http.get("/metrics").text
+        assert "Metrics of replica" in http.get("/").text
+        (found,) = http.get("/targets").json()
+    assert found["labels"] == {
+        "__metrics_path__": "/probe",
+        "__param_target": "replica",
+        "instance": "replica",
+    }
+    assert found["targets"] == [http.base_url.netloc.decode()]
+
+
+@pytest.mark.parametrize("target", ["", "10.0.0.1:5432", "http://169.254.169.254/", "postgresql://x@y/z"])
+def test_no_request_can_name_an_address(target):
+    """A page for whatever address somebody asks for would make the exporter their tool."""
+    with client({"replica": {"other": other}}, good=good) as http:
+        answer = http.get("/probe", params={"target": target})
+    assert (answer.status_code, answer.text) == (404, "No such target; known here: replica.\n")
+
+
+def test_new_settings_come_into_force_and_bad_ones_do_not():
+    """POST /-/reload reads them; a fault is answered, shown as a metric, and the old ones go on."""
+    loads = iter([ConfigError("x.yml:3: unknown key 'a'"), {"other": other}])
+
+    def load():
+        found = next(loads)
+        if isinstance(found, ConfigError):
+            raise found
+        return Config(ServerSettings(), dict.fromkeys(found, CollectorSettings()))
+
+    service = service_of({"good": good}, {"spare": {"other": other}}, load)
+    with serving(application(service)) as url, httpx.Client(base_url=url) as http:
+        bad = http.post("/-/reload")
+        after_bad = http.get("/metrics").text
+        assert http.get("/-/reload").status_code == 405
+        fine = http.post("/-/reload")
+        after_fine = http.get("/metrics").text
+    assert (bad.status_code, "x.yml:3: unknown key 'a'" in bad.text) == (500, True)
+    assert "\nwatchkeeper_config_last_reload_successful 0.0\n" in after_bad
+    assert "\nthings 1.0\n" in after_bad
+    assert fine.status_code == 200
+    assert "\nwatchkeeper_config_last_reload_successful 1.0\n" in after_fine
+    assert ("\nothers 2.0\n" in after_fine, "\nthings" in after_fine) == (True, False)
+
+
+def test_new_settings_wait_for_the_scrape_under_way():
+    """It is answered whole by the old collectors, which are closed before a new one opens anything."""
+    events = []
+
+    async def run():
+        gate = asyncio.Event()
+
+        async def connect():
+            events.append("open")
+            return object()
+
+        async def close(thing):
+            events.append("close")
+
+        async def held(settings, keep):
+            await keep.open("connection", connect, close)
+            await gate.wait()
+            yield THINGS.sample(1)
+
+        def load():
+            return Config(ServerSettings(), {"held": CollectorSettings()})
+
+        async def scrape():
+            async with service.scraping() as scraper:
+                return await scraper.page(5)
+
+        service = service_of({"held": held}, load=load)
+        first = asyncio.create_task(scrape())
+        await wait_for_async(lambda: asyncio.sleep(0, bool(events)))
+        reload = asyncio.create_task(service.reload())
+        await wait_for_async(lambda: asyncio.sleep(0, not service._open.is_set()))
+        second = asyncio.create_task(scrape())
+        gate.set()
+        pages = [await first, await second]
+        await reload
+        await service.close()
+        return pages
+
+    assert ["\nthings 1.0\n" in page for page in asyncio.run(run())] == [True, True]
+    assert events == ["open", "close", "open", "close"]

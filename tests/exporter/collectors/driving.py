@@ -8,12 +8,16 @@ from typing import Any
 import asyncpg
 
 from exporter.catalog import Metric, Sample
-from exporter.collectors import Keep
+from exporter.collectors import Keep, Shared
 
 
 async def read(module: ModuleType, settings: Any, keep: Keep, **more: Any) -> list[Sample]:
-    """One run over what `keep` holds."""
-    return [sample async for sample in module.collect(settings, keep, **more)]
+    """One run of all parts, one after the other, over what `keep` holds; the first error ends it."""
+    if not hasattr(module, "parts"):
+        return [sample async for sample in module.collect(settings, keep, **more)]
+    return [
+        sample for part in module.parts(settings) async for sample in part.collect(settings, keep, **more)
+    ]
 
 
 def read_once(module: ModuleType, settings: Any, **more: Any) -> list[Sample]:
@@ -29,11 +33,13 @@ def with_keep(scenario: Callable[[Keep], Awaitable[Any]]) -> Any:
     """What the scenario returns, with everything closed after it, failed or not."""
 
     async def run() -> Any:
-        keep = Keep()
+        shared = Shared()
+        keep = Keep(shared)
         try:
             return await scenario(keep)
         finally:
             await keep.drop()
+            await shared.close()
 
     return asyncio.run(run())
 

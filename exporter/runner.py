@@ -1,0 +1,212 @@
+"""One collector's part at work: its runs, one at a time, and what they gave last. The error boundary."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from exporter.catalog import Metric, Sample
+from exporter.collectors import CollectorSettings, Keep, Part, Shared
+from exporter.collectors._reasons import advice, places, reason
+from exporter.store.readings import Block, blocks, grouped
+
+# What the page has besides our declarations comes from prometheus_client, and Prometheus adds its own.
+_RESERVED_PREFIXES = ("watchkeeper_", "process_", "python_", "scrape_")
+_RESERVED = ("up", "ALERTS", "ALERTS_FOR_STATE")
+
+_CLOSE_SECONDS = 1.0
+# What was late last time may hang: it is tried again, and only so long does a scrape wait for it.
+_PATIENCE_SECONDS = 1.0
+# A part in the background that failed is tried again before its interval is over.
+_RETRY_SECONDS = 15.0
+# Samples of the background older than so many intervals are not shown any more.
+_STALE_INTERVALS = 3
+
+_log = logging.getLogger("watchkeeper.scrape")
+
+
+def reserved(name: str) -> bool:
+    """Whether no collector may publish a metric of this name."""
+    return name in _RESERVED or name.startswith(_RESERVED_PREFIXES)
+
+
+class PageError(Exception):
+    """What a collector gave cannot stand on the page; the message names the metric, and no label's value."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one run ended: with all of its samples, or with the error. `seconds` is the time it took."""
+
+    seconds: float
+    samples: list[Sample] = field(default_factory=list)
+    error: BaseException | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, from a closed set; empty when it did not."""
+        return reason(self.error) if self.error else ""
+
+    @property
+    def advice(self) -> str:
+        """What to do about it, in one sentence without secrets; empty when there is nothing."""
+        return advice(self.error) if self.error else ""
+
+    @property
+    def place(self) -> str:
+        """Where an error came from that has no better reason; empty for all others."""
+        if self.error is None or self.reason != "error":
+            return ""
+        return f"{type(self.error).__name__} at {places(self.error)}"
+
+    @cached_property
+    def groups(self) -> dict[str, list[Sample]]:
+        """The samples by their metric's name."""
+        return grouped(self.samples)
+
+    @cached_property
+    def blocks(self) -> Mapping[str, Block]:
+        """The samples as text; made once, however often a scrape shows what the background gave."""
+        return blocks(self.groups)
+
+
+NOTHING = Outcome(0.0)
+
+
+class Names:
+    """Who publishes which metric: the first keeps the name, and parts of a collector may share one."""
+
+    def __init__(self) -> None:
+        self._owners: dict[str, str] = {}
+        self._runners: dict[str, list[Runner]] = {}
+
+    def join(self, runner: "Runner") -> None:
+        """Let a runner take names for its collector."""
+        self._runners.setdefault(runner.collector, []).append(runner)
+
+    def reserve(self, name: str, owner: str) -> None:
+        """Keep a name from all collectors."""
+        self._owners[name] = owner
+
+    def take(self, runner: "Runner", outcome: Outcome) -> None:
+        """Raise PageError when something in the outcome cannot stand on the page beside the others'."""
+        for name in sorted(outcome.groups):
+            owner = "Watchkeeper itself" if reserved(name) else self._owners.get(name, runner.collector)
+            if owner != runner.collector:
+                raise PageError(f"metric {name} is published by {owner} already")
+        siblings = [each for each in self._runners[runner.collector] if each is not runner]
+        for name, group in outcome.groups.items():
+            series = {sample.labels for sample in group}
+            if len(series) < len(group):
+                raise PageError(f"metric {name} has two values for the same labels")
+            for other in siblings:
+                if any(each.labels in series for each in other.shown.groups.get(name, ())):
+                    raise PageError(f"metric {name} has another value for the same labels in {other.name}")
+        self._owners.update(dict.fromkeys(outcome.groups, runner.collector))
+
+
+class Runner:
+    """One part of a collector. Its `name` stands in logs and in the label `collector`."""
+
+    def __init__(
+        self,
+        collector: str,
+        part: Part,
+        settings: CollectorSettings,
+        *,
+        names: Names,
+        shared: Shared,
+        up: Metric | None = None,
+    ) -> None:
+        self.collector = collector
+        self.name = f"{collector}.{part.name}" if part.name else collector
+        self.up = up
+        self.interval = settings.interval if part.interval is None else part.interval
+        self.timeout = settings.timeout if part.timeout is None else part.timeout
+        self.failures: dict[str, int] = {}
+        self.last: Outcome | None = None
+        self.last_success = 0.0  # Unix time
+        self._collect = part.collect
+        self._settings = settings
+        self._names = names
+        self._keep = Keep(shared)
+        self._good = NOTHING
+        self._good_until = 0.0
+        self._started = 0.0
+        self._task: asyncio.Task[Outcome] | None = None
+        names.join(self)
+
+    @property
+    def shown(self) -> Outcome:
+        """What the last good run gave, while it can still be on the page."""
+        fresh = self.last is not None and self.last.error is None
+        return self._good if fresh or time.monotonic() < self._good_until else NOTHING
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a scrape should wait for this part at most."""
+        hung = self.last is not None and self.last.reason == "timeout"
+        return _PATIENCE_SECONDS if hung else float("inf")
+
+    def current(self) -> "asyncio.Task[Outcome]":
+        """Return the run under way, or start one: scrapes that meet share a run."""
+        if self._task is None or self._task.done():
+            self._started = time.monotonic()
+            self._task = asyncio.create_task(self._run(), name=f"collector {self.name}")
+        return self._task
+
+    def background(self) -> Outcome | None:
+        """Return the last outcome of a part that runs in the background, and start a run when one is due."""
+        if not self.interval or self.last is None:
+            return None
+        wait = min(self.interval, _RETRY_SECONDS) if self.last.error else self.interval
+        if time.monotonic() - self._started >= wait:
+            self.current()
+        return self.last
+
+    def late(self) -> Outcome:
+        """Return the outcome of a run that has not ended yet."""
+        error = TimeoutError("no answer within the deadline")
+        return Outcome(time.monotonic() - self._started, error=error)
+
+    async def close(self) -> None:
+        """End a run under way and close what the part holds open."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=_CLOSE_SECONDS)
+        await self._drop()
+
+    async def _run(self) -> Outcome:
+        try:
+            async with asyncio.timeout(self.timeout):
+                samples = [sample async for sample in self._collect(self._settings, self._keep)]
+            outcome = Outcome(time.monotonic() - self._started, samples)
+            self._names.take(self, outcome)
+        except Exception as error:
+            outcome = Outcome(time.monotonic() - self._started, error=error)
+            self._failed(outcome)
+            await self._drop()
+        else:
+            self.last_success = time.time()
+            self._good = outcome
+            if self.interval:
+                self._good_until = time.monotonic() + _STALE_INTERVALS * self.interval
+            if self.last is not None and self.last.error:
+                _log.info("collector %s works again", self.name)
+        self.last = outcome
+        return outcome
+
+    def _failed(self, outcome: Outcome) -> None:
+        self.failures[outcome.reason] = self.failures.get(outcome.reason, 0) + 1
+        if self.last is None or self.last.reason != outcome.reason:  # said once, not at every scrape
+            _log.warning("collector %s failed (%s): %s", self.name, outcome.reason, outcome.advice)
+            if outcome.place:
+                _log.warning("collector %s: %s", self.name, outcome.place)
+
+    async def _drop(self) -> None:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._keep.drop()
