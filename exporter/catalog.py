@@ -128,11 +128,15 @@ class Metric:
 
     def sample(self, value: float, **labels: str) -> Sample:
         """Return one reading. Raises ValueError unless exactly the declared labels are given."""
-        if len(labels) != len(self.labels) or not all(name in labels for name in self.labels):
+        try:
+            values = tuple([labels[name] for name in self.labels])
+        except KeyError:
+            values = ()
+        if len(values) != len(labels) or len(labels) != len(self.labels):
             raise ValueError(f"metric {self.name!r} has the labels {list(self.labels)}, not {sorted(labels)}")
         if self.kind == "histogram":
             raise ValueError(f"metric {self.name!r} is a histogram and cannot be read as one number")
-        return Sample(self, tuple(labels[name] for name in self.labels), value)
+        return Sample(self, values, value)
 
     def family(self, samples: Iterable[Sample] = ()) -> metrics_core.Metric:
         """Return a prometheus_client family with these readings; empty, it describes the metric."""
