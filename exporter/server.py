@@ -11,6 +11,7 @@ from pathlib import Path
 import uvicorn
 
 from exporter import __version__
+from exporter._threads import DaemonThreads
 from exporter.catalog import Metric, Sample
 from exporter.config import Config, ConfigError
 from exporter.pages import application
@@ -57,6 +58,7 @@ async def serve(config: Config, load: Callable[[], Config] | None = None) -> Non
     names = ", ".join(config.collectors)
     _log.info("http://%s:%s/metrics with the collectors %s", host, listener.getsockname()[1], names)
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(DaemonThreads())
     for stop in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(stop, server.handle_exit, stop, None)
     reloads: set[asyncio.Task[None]] = set()
