@@ -243,7 +243,7 @@ def _unit_of(histogram: Metric) -> Unit:
 
 
 def _windowed(function: str, metric: Metric, over: str, where: Mapping[str, str | Match]) -> str:
-    _require(metric, "counter", "histogram")
+    _require(metric, "counter", "histogram", "untyped")  # of an untyped one the board knows that it grows
     suffix = "_count" if metric.kind == "histogram" else ""
     return f"{function}({series(metric, where, suffix)}[{over}])"
 

@@ -26,7 +26,9 @@ def problems(error: ValidationError, origins: Mapping[Path_, str], model: type[B
             yield f"{place}: {name}: must have keys of its own"
         else:
             message = problem["msg"].removeprefix("Value error, ")
-            yield f"{place}: {name}: {message[:1].lower()}{message[1:]}"
+            if problem["type"] != "value_error":  # pydantic's own words; ours may begin with a file's name
+                message = message[:1].lower() + message[1:]
+            yield f"{place}: {name}: {message}"
 
 
 def _place(keys: Path_, origins: Mapping[Path_, str]) -> str:

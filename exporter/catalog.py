@@ -3,17 +3,18 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 from prometheus_client import metrics_core
 
-Kind = Literal["counter", "gauge", "histogram"]
+Kind = Literal["counter", "gauge", "histogram", "untyped"]
 Merge = Literal["sum", "newest", "max"]
 
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")  # no colon: that is for recording rules
 _LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
-# Prometheus sets job and instance itself; le and quantile belong to histograms and summaries.
-_RESERVED_LABELS = {"job", "instance", "le", "quantile"}
+# Prometheus sets instance itself; le and quantile belong to histograms and summaries. It sets job as well,
+# but what a scheduler runs is a job in everybody's words: there the label arrives as exported_job.
+_RESERVED_LABELS = {"instance", "le", "quantile"}
 _SCALED_UNITS = re.compile(
     r"_(ms|milliseconds|microseconds|minutes|hours|days|kb|mb|gb|kilobytes|megabytes|percent)(_|$)"
 )
@@ -21,12 +22,15 @@ _UNITS = ("timestamp_seconds", "seconds", "bytes", "ratio", "usd")
 
 
 class Child(Protocol):
-    """One live series: a metric with all its label values chosen."""
+    """One live series: a metric with all its label values chosen.
 
-    def inc(self, amount: float = 1) -> None: ...
+    A `trace_id`, up to 32 hexadecimal digits, leads from the page to a trace: see `exporter.store.exemplars`.
+    """
+
+    def inc(self, amount: float = 1, trace_id: str = "") -> None: ...
     def dec(self, amount: float = 1) -> None: ...
     def set(self, value: float) -> None: ...
-    def observe(self, value: float) -> None: ...
+    def observe(self, value: float, trace_id: str = "") -> None: ...
 
 
 class Live(Child, Protocol):
@@ -58,8 +62,9 @@ class Metric:
 
     `labels` are label names. `buckets` are the upper bounds of a histogram, ascending, in the metric's
     unit, without +Inf. `origin` names the standard exporter whose metric this is: such a name is kept to
-    the letter, also where it breaks the naming rules that are checked for our own. `merge` says what the
-    gauges of several workers are together: the sum over the living, the one set last, or the greatest.
+    the letter, also where it breaks the naming rules that are checked for our own, or leaves open whether
+    it is a counter or a gauge ("untyped"). `merge` says what the gauges of several workers are together:
+    the sum over the living, the one set last, or the greatest.
 
     Raises ValueError for a declaration that breaks Prometheus's naming rules.
     """
@@ -79,8 +84,10 @@ class Metric:
     def _broken_rules(self) -> Iterable[str]:
         if not _NAME.fullmatch(self.name):
             yield "a name has letters, digits and underscores only"
-        if self.kind not in ("counter", "gauge", "histogram"):
+        if self.kind not in get_args(Kind):
             yield f"unknown kind {self.kind!r}; use counter, gauge or histogram"
+        if self.kind == "untyped" and not self.origin:
+            yield "untyped is for borrowed names alone; say whether it is a counter or a gauge"
         for label in self.labels:
             if not _LABEL.fullmatch(label) or label in _RESERVED_LABELS:
                 yield f"label {label!r} is malformed or reserved"
@@ -123,7 +130,12 @@ class Metric:
         }
 
     def on(self, store: Records) -> Live:
-        """Return the live form of this metric in `store`; the same object for the same store."""
+        """Return the live form of this metric in `store`; the same object for the same store.
+
+        Raises ValueError for an untyped metric: such are read from elsewhere, never recorded.
+        """
+        if self.kind == "untyped":
+            raise ValueError(f"metric {self.name!r} is untyped and cannot be recorded")
         return store.live(self)
 
     def sample(self, value: float, **labels: str) -> Sample:

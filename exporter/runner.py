@@ -81,11 +81,7 @@ class Names:
 
     def __init__(self) -> None:
         self._owners: dict[str, str] = {}
-        self._runners: dict[str, list[Runner]] = {}
-
-    def join(self, runner: "Runner") -> None:
-        """Let a runner take names for its collector."""
-        self._runners.setdefault(runner.collector, []).append(runner)
+        self._givers: dict[str, set[Runner]] = {}  # by metric, the parts that have given it
 
     def reserve(self, name: str, owner: str) -> None:
         """Keep a name from all collectors."""
@@ -93,18 +89,19 @@ class Names:
 
     def take(self, runner: "Runner", outcome: Outcome) -> None:
         """Raise PageError when something in the outcome cannot stand on the page beside the others'."""
-        for name in sorted(outcome.groups):
+        for name in outcome.groups:
             owner = "Watchkeeper itself" if reserved(name) else self._owners.get(name, runner.collector)
             if owner != runner.collector:
                 raise PageError(f"metric {name} is published by {owner} already")
-        siblings = [each for each in self._runners[runner.collector] if each is not runner]
         for name, group in outcome.groups.items():
             series = {sample.labels for sample in group}
             if len(series) < len(group):
                 raise PageError(f"metric {name} has two values for the same labels")
-            for other in siblings:
+            givers = self._givers.setdefault(name, set())
+            for other in givers - {runner}:
                 if any(each.labels in series for each in other.shown.groups.get(name, ())):
                     raise PageError(f"metric {name} has another value for the same labels in {other.name}")
+            givers.add(runner)
         self._owners.update(dict.fromkeys(outcome.groups, runner.collector))
 
 
@@ -137,13 +134,13 @@ class Runner:
         self._good_until = 0.0
         self._started = 0.0
         self._task: asyncio.Task[Outcome] | None = None
-        names.join(self)
 
     @property
     def shown(self) -> Outcome:
         """What the last good run gave, while it can still be on the page."""
-        fresh = self.last is not None and self.last.error is None
-        return self._good if fresh or time.monotonic() < self._good_until else NOTHING
+        if self.interval:
+            return self._good if time.monotonic() < self._good_until else NOTHING
+        return self._good if self.last is not None and self.last.error is None else NOTHING
 
     @property
     def patience(self) -> float:
@@ -159,9 +156,14 @@ class Runner:
         return self._task
 
     def background(self) -> Outcome | None:
-        """Return the last outcome of a part that runs in the background, and start a run when one is due."""
+        """Return the last outcome of a part in the background, and start a run when one is due.
+
+        None where there is nothing yet that could be shown: then the scrape has to wait.
+        """
         if not self.interval or self.last is None:
             return None
+        if self.last.error is None and time.monotonic() >= self._good_until:
+            return None  # nobody has scraped for long: what there is would be too old to show
         wait = min(self.interval, _RETRY_SECONDS) if self.last.error else self.interval
         if time.monotonic() - self._started >= wait:
             self.current()
@@ -192,8 +194,7 @@ class Runner:
         else:
             self.last_success = time.time()
             self._good = outcome
-            if self.interval:
-                self._good_until = time.monotonic() + _STALE_INTERVALS * self.interval
+            self._good_until = time.monotonic() + _STALE_INTERVALS * self.interval
             if self.last is not None and self.last.error:
                 _log.info("collector %s works again", self.name)
         self.last = outcome

@@ -32,12 +32,20 @@ PROGRAMS = {
     "redis-server": ("redis-server", "redis-server"),
     "postgres": ("postgresql", "postgres"),
     "initdb": ("postgresql", "initdb"),
+    # What follows only tests ask for: a server of the bad days, and the exporters that ours is compared with.
+    # Not PgBouncer's: Debian 12 has one that dies of the PgBouncer beside it (KeyError: total_requests).
+    "pgbouncer": ("pgbouncer", "pgbouncer"),
+    "node_exporter": ("prometheus-node-exporter", "prometheus-node-exporter"),
+    "postgres_exporter": ("prometheus-postgres-exporter", "prometheus-postgres-exporter"),
+    "redis_exporter": ("prometheus-redis-exporter", "prometheus-redis-exporter"),
 }
 
 # Of a package's dependencies we need programs, libraries and the web pages' parts, not what a service needs.
 NEEDED = re.compile(r"^(prometheus|redis-|postgresql-\d+$|lib|fonts-glyphicons)")
 # libc must match the running loader; LLVM is Postgres' just-in-time compiler (30 MB), which we switch off.
-NOT_NEEDED = re.compile(r"^(libc6|libc-|libllvm|libz3-|lib.*-perl$|libperl|prometheus-node-exporter)")
+NOT_NEEDED = re.compile(
+    r"^(libc6|libc-(bin|l10n|dev)|libllvm|libz3-|lib.*-perl$|libperl|prometheus-node-exporter)"
+)
 ALSO = {
     "prometheus": ("promtool",),  # a package of its own since Debian 13
     "prometheus-alertmanager": ("tzdata",),

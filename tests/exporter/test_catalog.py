@@ -5,6 +5,8 @@ from prometheus_client import CollectorRegistry
 
 from exporter.catalog import Metric, declared
 from exporter.store import Store
+from exporter.store.readings import blocks, grouped, page
+from exporter.store.text import rendered
 
 HELP = "A sentence."
 
@@ -15,6 +17,7 @@ HELP = "A sentence."
         ({"name": "bad-name", "kind": "gauge", "help": HELP}, "letters, digits"),
         ({"name": "a:b", "kind": "gauge", "help": HELP}, "letters, digits"),
         ({"name": "things", "kind": "set", "help": HELP}, "unknown kind"),
+        ({"name": "things", "kind": "untyped", "help": HELP}, "counter or a gauge"),
         ({"name": "things", "kind": "counter", "help": HELP}, "_total"),
         ({"name": "things_total", "kind": "gauge", "help": HELP}, "_total"),
         ({"name": "Things", "kind": "gauge", "help": HELP}, "lower case"),
@@ -45,6 +48,17 @@ def test_a_borrowed_name_is_kept_to_the_letter():
     )
     (sample,) = metric.family([metric.sample(1, datid="1", datname="app")]).samples
     assert (sample.name, sample.labels) == ("pg_stat_database_xact_commit", {"datid": "1", "datname": "app"})
+
+
+def test_a_type_that_a_standard_exporter_leaves_open_stays_open():
+    """It is `untyped` in the text format and `unknown` in OpenMetrics, and nobody can record into it."""
+    metric = Metric("node_vmstat_pgfault", "untyped", HELP, origin="node_exporter")
+    family = metric.family([metric.sample(3)])
+    assert "# TYPE node_vmstat_pgfault untyped\nnode_vmstat_pgfault 3.0\n" in rendered([family])
+    assert "# TYPE node_vmstat_pgfault unknown\n" in rendered([family], openmetrics=True)
+    assert "# TYPE node_vmstat_pgfault untyped\n" in page([blocks(grouped([metric.sample(3)]))])
+    with pytest.raises(ValueError, match="untyped"):
+        metric.on(Store(CollectorRegistry()))
 
 
 @pytest.mark.parametrize(

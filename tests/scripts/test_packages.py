@@ -65,6 +65,23 @@ def test_only_programs_and_their_libraries_are_downloaded():
     assert needed(planned.split(), "postgresql") == ["libicu72", "libpq5", "postgresql-15", "postgresql"]
 
 
+@pytest.mark.parametrize(
+    ("planned", "package", "expected"),
+    [
+        ("adduser libc6 daemon prometheus-postgres-exporter", "prometheus-postgres-exporter", []),
+        ("adduser prometheus-node-exporter", "prometheus-node-exporter", []),  # of Prometheus' it is left out
+        (
+            "postgresql-common libevent-2.1-7 libc-ares2 pgbouncer",
+            "pgbouncer",
+            ["libevent-2.1-7", "libc-ares2"],
+        ),
+    ],
+)
+def test_what_tests_alone_need_brings_no_service_along(planned: str, package: str, expected: list[str]):
+    """An exporter is its own program alone, PgBouncer comes with its libraries."""
+    assert needed(planned.split(), package) == [*expected, package]
+
+
 def test_a_starter_finds_the_trees_own_libraries_and_files_wherever_it_is_moved(tmp_path: Path):
     """The unpacked program gets its libraries' folder, and its built-in folder leads into the tree."""
     tree = tmp_path / "tree with a space"

@@ -2,95 +2,85 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-from exporter.catalog import Metric, Sample
+from exporter.catalog import Sample
+from exporter.collectors.host._metric import counter, gauge
+from exporter.collectors.host._tree import Tree
 
-READS_COMPLETED = Metric(
-    "node_disk_reads_completed_total", "counter", "Reads that finished.", ("device",), origin="node_exporter"
-)
-READS_MERGED = Metric(
-    "node_disk_reads_merged_total",
-    "counter",
-    "Reads that were joined with a neighbour.",
-    ("device",),
-    origin="node_exporter",
-)
-READ_BYTES = Metric(
-    "node_disk_read_bytes_total", "counter", "Bytes read.", ("device",), origin="node_exporter"
-)
-READ_TIME = Metric(
+READS_COMPLETED = counter("node_disk_reads_completed_total", "Reads that finished.", "device")
+READS_MERGED = counter("node_disk_reads_merged_total", "Reads that were joined with a neighbour.", "device")
+READ_BYTES = counter("node_disk_read_bytes_total", "Bytes read.", "device")
+READ_TIME = counter(
     "node_disk_read_time_seconds_total",
-    "counter",
     "Seconds spent by all reads together; divided by reads it is the mean time of one.",
-    ("device",),
-    origin="node_exporter",
+    "device",
 )
-WRITES_COMPLETED = Metric(
-    "node_disk_writes_completed_total",
-    "counter",
-    "Writes that finished.",
-    ("device",),
-    origin="node_exporter",
+WRITES_COMPLETED = counter("node_disk_writes_completed_total", "Writes that finished.", "device")
+WRITES_MERGED = counter(
+    "node_disk_writes_merged_total", "Writes that were joined with a neighbour.", "device"
 )
-WRITES_MERGED = Metric(
-    "node_disk_writes_merged_total",
-    "counter",
-    "Writes that were joined with a neighbour.",
-    ("device",),
-    origin="node_exporter",
-)
-WRITTEN_BYTES = Metric(
-    "node_disk_written_bytes_total", "counter", "Bytes written.", ("device",), origin="node_exporter"
-)
-WRITE_TIME = Metric(
+WRITTEN_BYTES = counter("node_disk_written_bytes_total", "Bytes written.", "device")
+WRITE_TIME = counter(
     "node_disk_write_time_seconds_total",
-    "counter",
     "Seconds spent by all writes together; divided by writes it is the mean time of one.",
-    ("device",),
-    origin="node_exporter",
+    "device",
 )
-IO_NOW = Metric(
-    "node_disk_io_now", "gauge", "Reads and writes under way.", ("device",), origin="node_exporter"
-)
-IO_TIME = Metric(
+IO_NOW = gauge("node_disk_io_now", "Reads and writes under way.", "device")
+IO_TIME = counter(
     "node_disk_io_time_seconds_total",
-    "counter",
     "Seconds in which the disk had work; its rate is the share of time that the disk was busy.",
-    ("device",),
-    origin="node_exporter",
+    "device",
 )
-IO_TIME_WEIGHTED = Metric(
+IO_TIME_WEIGHTED = counter(
     "node_disk_io_time_weighted_seconds_total",
-    "counter",
     "Seconds of work times the requests waiting; its rate is the mean length of the queue.",
-    ("device",),
-    origin="node_exporter",
+    "device",
+)
+DISCARDS_COMPLETED = counter(
+    "node_disk_discards_completed_total", "Discards (of blocks that a file no longer needs) done.", "device"
+)
+DISCARDS_MERGED = counter(
+    "node_disk_discards_merged_total", "Discards that were joined with a neighbour.", "device"
+)
+DISCARDED_SECTORS = counter("node_disk_discarded_sectors_total", "Sectors of 512 bytes discarded.", "device")
+DISCARD_TIME = counter(
+    "node_disk_discard_time_seconds_total", "Seconds spent by all discards together.", "device"
+)
+FLUSHES = counter("node_disk_flush_requests_total", "Times that the disk wrote out its own cache.", "device")
+FLUSH_TIME = counter(
+    "node_disk_flush_requests_time_seconds_total", "Seconds spent by all these together.", "device"
 )
 
 _SECTOR = 512  # bytes; /proc/diskstats counts in these whatever the disk's own sector is
-_MS = 0.001
+_MS = 1000
+# In the kernel's order; what the number is multiplied with, then divided by. Old kernels have fewer.
 _FIELDS = (
-    (READS_COMPLETED, 1),
-    (READS_MERGED, 1),
-    (READ_BYTES, _SECTOR),
-    (READ_TIME, _MS),
-    (WRITES_COMPLETED, 1),
-    (WRITES_MERGED, 1),
-    (WRITTEN_BYTES, _SECTOR),
-    (WRITE_TIME, _MS),
-    (IO_NOW, 1),
-    (IO_TIME, _MS),
-    (IO_TIME_WEIGHTED, _MS),
+    (READS_COMPLETED, 1, 1),
+    (READS_MERGED, 1, 1),
+    (READ_BYTES, _SECTOR, 1),
+    (READ_TIME, 1, _MS),
+    (WRITES_COMPLETED, 1, 1),
+    (WRITES_MERGED, 1, 1),
+    (WRITTEN_BYTES, _SECTOR, 1),
+    (WRITE_TIME, 1, _MS),
+    (IO_NOW, 1, 1),
+    (IO_TIME, 1, _MS),
+    (IO_TIME_WEIGHTED, 1, _MS),
+    (DISCARDS_COMPLETED, 1, 1),
+    (DISCARDS_MERGED, 1, 1),
+    (DISCARDED_SECTORS, 1, 1),
+    (DISCARD_TIME, 1, _MS),
+    (FLUSHES, 1, 1),
+    (FLUSH_TIME, 1, _MS),
 )
 
 
-def read(proc: Path, exclude: re.Pattern[str]) -> Iterator[Sample]:
+def read(tree: Tree, exclude: re.Pattern[str]) -> Iterator[Sample]:
     """Yield the counters of every disk whose name does not match `exclude`."""
-    for device, numbers in parse((proc / "diskstats").read_text()).items():
+    for device, numbers in parse(tree.proc("diskstats")).items():
         if not exclude.search(device):
-            for (metric, factor), number in zip(_FIELDS, numbers, strict=False):
-                yield metric.sample(number * factor, device=device)
+            for (metric, factor, divisor), number in zip(_FIELDS, numbers, strict=False):
+                yield Sample(metric, (device,), number * factor / divisor)
 
 
 def parse(diskstats: str) -> dict[str, list[int]]:

@@ -1,55 +1,33 @@
 """Space and inodes of each filesystem, read so that a dead mount holds up nobody."""
 
-import asyncio
 import os
 import re
-import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from concurrent.futures import Future
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
-from exporter.catalog import Metric, Sample
+from exporter.catalog import Sample
 from exporter.collectors import Keep
+from exporter.collectors.host._metric import gauge
+from exporter.collectors.host._threads import Asked
+from exporter.collectors.host._tree import Tree
 
 _LABELS = ("device", "fstype", "mountpoint")
 
-SIZE = Metric(
-    "node_filesystem_size_bytes", "gauge", "Size of the filesystem.", _LABELS, origin="node_exporter"
+SIZE = gauge("node_filesystem_size_bytes", "Size of the filesystem.", *_LABELS)
+FREE = gauge("node_filesystem_free_bytes", "Space that is free, with what is kept back for root.", *_LABELS)
+AVAIL = gauge(
+    "node_filesystem_avail_bytes", "Space that programs without root's rights can still fill.", *_LABELS
 )
-FREE = Metric(
-    "node_filesystem_free_bytes",
-    "gauge",
-    "Space that is free, with what is kept back for root.",
-    _LABELS,
-    origin="node_exporter",
-)
-AVAIL = Metric(
-    "node_filesystem_avail_bytes",
-    "gauge",
-    "Space that programs without root's rights can still fill.",
-    _LABELS,
-    origin="node_exporter",
-)
-FILES = Metric(
-    "node_filesystem_files", "gauge", "Files that the filesystem can hold.", _LABELS, origin="node_exporter"
-)
-FILES_FREE = Metric(
-    "node_filesystem_files_free", "gauge", "Files that can still be made.", _LABELS, origin="node_exporter"
-)
-READONLY = Metric(
-    "node_filesystem_readonly",
-    "gauge",
-    "Whether it can only be read: 1 or 0.",
-    _LABELS,
-    origin="node_exporter",
-)
-DEVICE_ERROR = Metric(
+FILES = gauge("node_filesystem_files", "Files that the filesystem can hold.", *_LABELS)
+FILES_FREE = gauge("node_filesystem_files_free", "Files that can still be made.", *_LABELS)
+READONLY = gauge("node_filesystem_readonly", "Whether it can only be read: 1 or 0.", *_LABELS)
+DEVICE_ERROR = gauge(
     "node_filesystem_device_error",
-    "gauge",
-    "Whether it refused or did not answer, 1 or 0; with 1 it has no other series.",
-    _LABELS,
-    origin="node_exporter",
+    "Whether it refused or did not answer, 1 or 0; with 1 the label says why, and sizes are missing.",
+    *_LABELS,
+    "device_error",
 )
 
 
@@ -62,22 +40,25 @@ class Mount(NamedTuple):
     readonly: bool
 
 
-Outcome = os.statvfs_result | OSError
 Stat = Callable[[Path], os.statvfs_result]
 
 
-def mounts(proc: Path, exclude_points: re.Pattern[str], exclude_types: re.Pattern[str]) -> list[Mount]:
-    """Return the mounts worth watching, each once."""
-    table = proc / "1/mounts"  # the machine's own, not our container's; not everyone may read it
-    if not os.access(table, os.R_OK):
-        table = proc / "self/mounts"
-    return list(
-        dict.fromkeys(
-            mount
-            for mount in parse(table.read_text())
-            if not exclude_points.search(mount.mountpoint) and not exclude_types.search(mount.fstype)
-        )
-    )
+def mounts(tree: Tree, exclude_points: re.Pattern[str], exclude_types: re.Pattern[str]) -> list[Mount]:
+    """Return the mounts worth watching; of several on one point the last, which is the one that is seen.
+
+    The table is the machine's own, not our container's, where it may be read.
+    """
+    return _worth(tree.proc("1/mounts", "self/mounts"), exclude_points, exclude_types)
+
+
+@lru_cache(8)  # it hardly ever changes
+def _worth(table: str, exclude_points: re.Pattern[str], exclude_types: re.Pattern[str]) -> list[Mount]:
+    by_point = {
+        mount.mountpoint: mount
+        for mount in parse(table)
+        if not exclude_points.search(mount.mountpoint) and not exclude_types.search(mount.fstype)
+    }
+    return list(by_point.values())
 
 
 def parse(text: str) -> Iterator[Mount]:
@@ -93,40 +74,27 @@ async def read(
     watched: Iterable[Mount], root: Path, patience: float, keep: Keep, stat: Stat = os.statvfs
 ) -> AsyncIterator[Sample]:
     """Ask all mounts at once. One that still owes an answer from an earlier run is not asked again."""
-    owed: dict[str, Future[Outcome]] = keep.remember("filesystems", dict)
-    by_point = {mount.mountpoint: mount for mount in watched}  # of several on one point, the last is seen
-    asked = {point: _ask(root / point.lstrip("/"), stat) for point in by_point if point not in owed}
-    owed.update(asked)  # before the wait: a run that is cancelled in it must not ask anew next time
-    if asked:
-        await asyncio.wait([asyncio.wrap_future(answer) for answer in asked.values()], timeout=patience)
-    answers = {point: owed.pop(point).result() for point in list(owed) if owed[point].done()}
-    for point, mount in by_point.items():
-        for sample in _samples(mount, answers.get(point, TimeoutError())):
+    asked: Asked[os.statvfs_result] = keep.remember("filesystems", lambda: Asked(keep))
+    paths = {mount: root / mount.mountpoint.lstrip("/") for mount in watched}
+    answers = await asked.ask({f"statvfs {path}": partial(stat, path) for path in paths.values()}, patience)
+    for mount, path in paths.items():
+        for sample in _samples(mount, answers.get(f"statvfs {path}")):
             yield sample
 
 
-def _ask(path: Path, stat: Stat) -> Future[Outcome]:
-    answer: Future[Outcome] = Future()
-
-    def work() -> None:
-        try:
-            answer.set_result(stat(path))
-        except OSError as error:
-            answer.set_result(error)
-
-    # Not the loop's pool: that is waited for at exit, and a dead mount would hold it for ever.
-    threading.Thread(target=work, name=f"statvfs {path}", daemon=True).start()
-    return answer
-
-
-def _samples(mount: Mount, outcome: Outcome) -> Iterator[Sample]:
-    labels = {"device": mount.device, "fstype": mount.fstype, "mountpoint": mount.mountpoint}
-    yield DEVICE_ERROR.sample(isinstance(outcome, OSError), **labels)
-    if isinstance(outcome, OSError):
+def _samples(mount: Mount, answer: os.statvfs_result | BaseException | None) -> Iterator[Sample]:
+    labels = (mount.device, mount.fstype, mount.mountpoint)
+    if isinstance(answer, BaseException) and not isinstance(answer, OSError):
+        raise answer
+    if not isinstance(answer, os.statvfs_result):
+        why = "no answer in time" if answer is None else (os.strerror(answer.errno or 0).lower())
+        yield Sample(DEVICE_ERROR, (*labels, why), 1)
         return
-    yield SIZE.sample(outcome.f_blocks * outcome.f_frsize, **labels)
-    yield FREE.sample(outcome.f_bfree * outcome.f_frsize, **labels)
-    yield AVAIL.sample(outcome.f_bavail * outcome.f_frsize, **labels)
-    yield FILES.sample(outcome.f_files, **labels)
-    yield FILES_FREE.sample(outcome.f_ffree, **labels)
-    yield READONLY.sample(mount.readonly, **labels)
+    size = answer.f_frsize
+    yield Sample(DEVICE_ERROR, (*labels, ""), 0)
+    yield Sample(SIZE, labels, answer.f_blocks * size)
+    yield Sample(FREE, labels, answer.f_bfree * size)
+    yield Sample(AVAIL, labels, answer.f_bavail * size)
+    yield Sample(FILES, labels, answer.f_files)
+    yield Sample(FILES_FREE, labels, answer.f_ffree)
+    yield Sample(READONLY, labels, mount.readonly)

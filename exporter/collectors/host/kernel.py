@@ -1,100 +1,58 @@
-"""Load, tasks, open files, paging, pressure, and the times of the machine."""
+"""Load, tasks, open files, and the name of the machine, its kernel and its distribution."""
 
-import contextlib
 import os
-import time
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
-from exporter.catalog import Metric, Sample
+from exporter.catalog import Sample
+from exporter.collectors.host._metric import counter, gauge
+from exporter.collectors.host._tree import Tree, text_of
 
-LOAD1 = Metric("node_load1", "gauge", "Tasks that run or wait, mean of one minute.", origin="node_exporter")
-LOAD5 = Metric("node_load5", "gauge", "Tasks that run or wait, mean of five minutes.", origin="node_exporter")
-LOAD15 = Metric(
-    "node_load15", "gauge", "Tasks that run or wait, mean of fifteen minutes.", origin="node_exporter"
+LOAD1 = gauge("node_load1", "Tasks that run or wait, mean of one minute.")
+LOAD5 = gauge("node_load5", "Tasks that run or wait, mean of five minutes.")
+LOAD15 = gauge("node_load15", "Tasks that run or wait, mean of fifteen minutes.")
+BOOT_TIME = gauge("node_boot_time_seconds", "When the machine started, as a Unix time.")
+CONTEXT_SWITCHES = counter("node_context_switches_total", "Times that a processor went over to another task.")
+INTERRUPTS = counter("node_intr_total", "Interrupts served.")
+FORKS = counter("node_forks_total", "Tasks started.")
+PROCS_RUNNING = gauge("node_procs_running", "Tasks that run or could run now.")
+PROCS_BLOCKED = gauge("node_procs_blocked", "Tasks that wait for a disk or another device.")
+HUNG_TASKS = counter(
+    "node_kernel_hung_tasks_total", "Tasks that the kernel found stuck for minutes, often on a disk."
 )
-BOOT_TIME = Metric(
-    "node_boot_time_seconds", "gauge", "When the machine started, as a Unix time.", origin="node_exporter"
-)
-TIME = Metric("node_time_seconds", "gauge", "The machine's clock, as a Unix time.", origin="node_exporter")
-CONTEXT_SWITCHES = Metric(
-    "node_context_switches_total",
-    "counter",
-    "Times that a processor went over to another task.",
-    origin="node_exporter",
-)
-INTERRUPTS = Metric("node_intr_total", "counter", "Interrupts served.", origin="node_exporter")
-FORKS = Metric("node_forks_total", "counter", "Tasks started.", origin="node_exporter")
-PROCS_RUNNING = Metric(
-    "node_procs_running", "gauge", "Tasks that run or could run now.", origin="node_exporter"
-)
-PROCS_BLOCKED = Metric(
-    "node_procs_blocked", "gauge", "Tasks that wait for a disk or another device.", origin="node_exporter"
-)
-FILEFD_ALLOCATED = Metric(
-    "node_filefd_allocated", "gauge", "Files open in all programs.", origin="node_exporter"
-)
-FILEFD_MAXIMUM = Metric(
-    "node_filefd_maximum", "gauge", "Files that may be open in all programs.", origin="node_exporter"
-)
-# node_exporter leaves the type of node_vmstat_* open ("untyped"); they only ever rise, so we say counter.
-VMSTAT_PGFAULT = Metric(
-    "node_vmstat_pgfault", "counter", "Page faults, small and major.", origin="node_exporter"
-)
-VMSTAT_PGMAJFAULT = Metric(
-    "node_vmstat_pgmajfault",
-    "counter",
-    "Page faults that had to wait for a disk; many a second mean that memory is short.",
-    origin="node_exporter",
-)
-VMSTAT_PGPGIN = Metric("node_vmstat_pgpgin", "counter", "Kibibytes read from disks.", origin="node_exporter")
-VMSTAT_PGPGOUT = Metric(
-    "node_vmstat_pgpgout", "counter", "Kibibytes written to disks.", origin="node_exporter"
-)
-VMSTAT_PSWPIN = Metric("node_vmstat_pswpin", "counter", "Pages read back from swap.", origin="node_exporter")
-VMSTAT_PSWPOUT = Metric("node_vmstat_pswpout", "counter", "Pages moved to swap.", origin="node_exporter")
-VMSTAT_OOM_KILL = Metric(
-    "node_vmstat_oom_kill",
-    "counter",
-    "Programs that the kernel killed because memory had run out.",
-    origin="node_exporter",
-)
-PRESSURE_CPU_WAITING = Metric(
-    "node_pressure_cpu_waiting_seconds_total",
-    "counter",
-    "Seconds in which some task waited for a processor.",
-    origin="node_exporter",
-)
-PRESSURE_MEMORY_WAITING = Metric(
-    "node_pressure_memory_waiting_seconds_total",
-    "counter",
-    "Seconds in which some task waited for memory.",
-    origin="node_exporter",
-)
-PRESSURE_MEMORY_STALLED = Metric(
-    "node_pressure_memory_stalled_seconds_total",
-    "counter",
-    "Seconds in which all tasks waited for memory.",
-    origin="node_exporter",
-)
-PRESSURE_IO_WAITING = Metric(
-    "node_pressure_io_waiting_seconds_total",
-    "counter",
-    "Seconds in which some task waited for a disk.",
-    origin="node_exporter",
-)
-PRESSURE_IO_STALLED = Metric(
-    "node_pressure_io_stalled_seconds_total",
-    "counter",
-    "Seconds in which all tasks waited for a disk.",
-    origin="node_exporter",
-)
-UNAME = Metric(
+FILEFD_ALLOCATED = gauge("node_filefd_allocated", "Files open in all programs.")
+FILEFD_MAXIMUM = gauge("node_filefd_maximum", "Files that may be open in all programs.")
+ENTROPY_AVAILABLE = gauge("node_entropy_available_bits", "Randomness that the kernel has at hand.")
+ENTROPY_POOL_SIZE = gauge("node_entropy_pool_size_bits", "Randomness that it can have at hand.")
+UNAME = gauge(
     "node_uname_info",
-    "gauge",
     "Always 1; the labels name the machine and its kernel.",
-    ("domainname", "machine", "nodename", "release", "sysname", "version"),
-    origin="node_exporter",
+    "domainname",
+    "machine",
+    "nodename",
+    "release",
+    "sysname",
+    "version",
+)
+_OS = (
+    "build_id",
+    "id",
+    "id_like",
+    "image_id",
+    "image_version",
+    "name",
+    "pretty_name",
+    "variant",
+    "variant_id",
+    "version",
+    "version_codename",
+    "version_id",
+)
+OS_INFO = gauge("node_os_info", "Always 1; the labels name the distribution.", *_OS)
+OS_VERSION = gauge(
+    "node_os_version", "First two parts of the distribution's version as a number.", "id", "id_like", "name"
 )
 
 _STAT = {
@@ -105,70 +63,96 @@ _STAT = {
     "procs_running": PROCS_RUNNING,
     "procs_blocked": PROCS_BLOCKED,
 }
-_VMSTAT = {
-    "pgfault": VMSTAT_PGFAULT,
-    "pgmajfault": VMSTAT_PGMAJFAULT,
-    "pgpgin": VMSTAT_PGPGIN,
-    "pgpgout": VMSTAT_PGPGOUT,
-    "pswpin": VMSTAT_PSWPIN,
-    "pswpout": VMSTAT_PSWPOUT,
-    "oom_kill": VMSTAT_OOM_KILL,
-}
-_PRESSURE = {
-    ("cpu", "some"): PRESSURE_CPU_WAITING,  # "all tasks wait for a processor" cannot be: one has it
-    ("memory", "some"): PRESSURE_MEMORY_WAITING,
-    ("memory", "full"): PRESSURE_MEMORY_STALLED,
-    ("io", "some"): PRESSURE_IO_WAITING,
-    ("io", "full"): PRESSURE_IO_STALLED,
+_NUMBERS = {
+    "sys/kernel/random/entropy_avail": ENTROPY_AVAILABLE,
+    "sys/kernel/random/poolsize": ENTROPY_POOL_SIZE,
+    "sys/kernel/hung_task_detect_count": HUNG_TASKS,
 }
 
 
-def read(proc: Path, root: Path = Path("/")) -> Iterator[Sample]:
-    """Yield what the kernel says of itself."""
-    load = (proc / "loadavg").read_text().split()
+def read(tree: Tree, stat: str) -> Iterator[Sample]:
+    """Yield what the kernel says of itself, in the text of /proc/stat and elsewhere."""
+    load = tree.proc("loadavg").split()
     for metric, text in zip((LOAD1, LOAD5, LOAD15), load, strict=False):
         yield metric.sample(float(text))
-    for file, fields in (("stat", _STAT), ("vmstat", _VMSTAT)):
-        numbers = parse_fields((proc / file).read_text())
-        for field, metric in fields.items():
-            if field in numbers:
-                yield metric.sample(numbers[field])
-    allocated, _, maximum = (proc / "sys/fs/file-nr").read_text().split()
+    numbers = parse_fields(stat)
+    for field, metric in _STAT.items():
+        if field in numbers:
+            yield metric.sample(numbers[field])
+    allocated, _, maximum = tree.proc("sys/fs/file-nr").split()
     yield FILEFD_ALLOCATED.sample(float(allocated))
     yield FILEFD_MAXIMUM.sample(float(maximum))
-    for (resource, share), metric in _PRESSURE.items():
-        # A kernel without pressure information has no file, or one that cannot be read.
-        with contextlib.suppress(OSError):
-            yield metric.sample(parse_pressure((proc / "pressure" / resource).read_text())[share])
-    yield TIME.sample(time.time())
+    for file, metric in _NUMBERS.items():
+        if text := tree.maybe(file):
+            yield metric.sample(float(text))
+    yield from _names(tree)
+
+
+def _names(tree: Tree) -> Iterator[Sample]:
     system = os.uname()
     yield UNAME.sample(
         1,
-        domainname=(proc / "sys/kernel/domainname").read_text().strip(),
+        domainname=tree.maybe("sys/kernel/domainname").strip(),
         machine=system.machine,
-        nodename=nodename(root),
+        nodename=nodename(tree.root),
         release=system.release,
         sysname=system.sysname,
         version=system.version,
     )
+    facts = release(tree.root)
+    if facts:
+        yield OS_INFO.sample(1, **{label: facts.get(label, "") for label in _OS})
+        version = version_number(facts.get("version_id", ""))
+        if version is not None:
+            yield OS_VERSION.sample(
+                version,
+                id=facts.get("id", ""),
+                id_like=facts.get("id_like", ""),
+                name=facts.get("name", ""),
+            )
 
 
 def nodename(root: Path) -> str:
     """Return the machine's name. In a container the kernel tells that of the container, by /proc as well."""
-    file = root / "etc/hostname"
-    if root != Path("/") and os.access(file, os.R_OK):
-        lines = file.read_text().splitlines()
+    if root != Path("/"):
+        lines = text_of(f"{root}/etc/hostname").splitlines()
         names = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-        return names[0] if names else os.uname().nodename
+        if names:
+            return names[0]
     return os.uname().nodename
+
+
+def release(root: Path) -> Mapping[str, str]:
+    """Return what the distribution's file says of itself, keys in small letters; see os-release(5)."""
+    for file in ("etc/os-release", "usr/lib/os-release"):
+        if text := text_of(f"{root}/{file}"):
+            return parse_release(text)
+    return {}
+
+
+@lru_cache(1)
+def parse_release(text: str) -> Mapping[str, str]:
+    """Return the values, without the shell's quotes."""
+    facts = {}
+    for line in text.splitlines():
+        key, equals, value = line.partition("=")
+        if equals and not key.startswith("#"):
+            try:
+                facts[key.strip().lower()] = "".join(shlex.split(value))
+            except ValueError:  # a quote that is not closed
+                facts[key.strip().lower()] = value
+    return facts
+
+
+def version_number(version: str) -> float | None:
+    """Return "12" or "22.04.1" as 12 or 22.04; None for what is no number, such as a name."""
+    try:
+        return float(".".join(version.split(".")[:2]))
+    except ValueError:
+        return None
 
 
 def parse_fields(text: str) -> dict[str, float]:
     """Return the first number of each line by the word before it."""
-    return {line.split()[0]: float(line.split()[1]) for line in text.splitlines() if line.strip()}
-
-
-def parse_pressure(text: str) -> dict[str, float]:
-    """Return the total seconds of the lines `some` and `full`; the kernel gives microseconds."""
-    lines = (line.split() for line in text.splitlines())
-    return {share: int(rest[-1].removeprefix("total=")) / 1e6 for share, *rest in lines}
+    fields = (line.split(None, 2) for line in text.splitlines())
+    return {field[0]: float(field[1]) for field in fields if len(field) > 1}

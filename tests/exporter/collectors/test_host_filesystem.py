@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 from exporter.collectors import Keep, host
 from exporter.collectors.host import filesystem
+from exporter.collectors.host._tree import Tree
 from tests.exporter.collectors.driving import value, values, with_keep
+from tests.exporter.collectors.machine import PROC
 from tests.waiting import wait_for, wait_for_async
 
-PROC = Path(__file__).with_name("proc")
 ROOT = filesystem.Mount("/dev/vda", "/", "ext4", False)
 DEAD = filesystem.Mount("nas:/home", "/home/nas", "nfs", False)
 
@@ -24,14 +25,22 @@ def waiting_threads() -> list[str]:
 
 
 def test_only_real_filesystems_are_watched():
-    """node_exporter's default patterns hold, blanks are unescaped, and each mount is named once."""
+    """Pseudo filesystems are left out, blanks are unescaped, and each mount is named once."""
     settings = host.Settings()
-    watched = filesystem.mounts(PROC, settings.mount_points_exclude, settings.fs_types_exclude)
+    watched = filesystem.mounts(Tree(PROC), settings.mount_points_exclude, settings.fs_types_exclude)
     assert watched == [
         ROOT,
         filesystem.Mount("/dev/vdb", "/srv/two words", "xfs", True),
         filesystem.Mount("/dev/sdc1", "/srv/errors=remount-ro", "ext4", False),
     ]
+
+
+@pytest.mark.parametrize(
+    ("point", "watched"), [("/mnt/data", True), ("/media/disk", True), ("/run/lock", False)]
+)
+def test_disks_for_data_are_watched_where_clouds_mount_them(point, watched):
+    """Debian's node_exporter leaves out /mnt and /media, where a full disk is as bad as elsewhere."""
+    assert (host.Settings().mount_points_exclude.search(point) is None) == watched
 
 
 def test_space_is_what_df_says():
@@ -47,14 +56,15 @@ def test_space_is_what_df_says():
 
 
 def test_a_refused_mount_is_told_and_the_others_are_read():
-    """A mount that cannot be read has device_error 1 and no sizes; others are complete."""
+    """A mount that cannot be read has device_error 1, with the reason, and no sizes; others are complete."""
     gone = filesystem.Mount("/dev/gone", "/no/such/folder", "ext4", False)
 
     async def scenario(keep: Keep):
         return [s async for s in filesystem.read([ROOT, gone], Path("/"), 5, keep)]
 
     samples = with_keep(scenario)
-    assert value(samples, filesystem.DEVICE_ERROR, mountpoint="/no/such/folder") == 1
+    why = "no such file or directory"
+    assert value(samples, filesystem.DEVICE_ERROR, mountpoint="/no/such/folder", device_error=why) == 1
     assert len(values(samples, filesystem.SIZE)) == 1
 
 
@@ -71,15 +81,15 @@ def test_a_dead_mount_costs_one_thread_and_one_wait():
 
     async def scenario(keep: Keep):
         async def run(patience: float):
-            return [s async for s in filesystem.read([ROOT, DEAD], Path("/"), patience, keep, stat)]
+            return [s async for s in filesystem.read([DEAD, ROOT], Path("/"), patience, keep, stat)]
 
-        first = await run(0.2)
+        first = await run(1)
         async with asyncio.timeout(60):  # were the dead one waited for again, it would be an hour
             later = [await run(3600) for _ in range(5)]
         assert asked.count(Path("/home/nas")) == 1
         wait_for(lambda: waiting_threads() == ["statvfs /home/nas"])
         for samples in (first, *later):
-            assert value(samples, filesystem.DEVICE_ERROR, mountpoint="/home/nas") == 1
+            assert value(samples, filesystem.DEVICE_ERROR, device_error="no answer in time") == 1
             assert value(samples, filesystem.DEVICE_ERROR, mountpoint="/") == 0
         alive.set()
 
@@ -119,6 +129,16 @@ def test_runs_that_are_cancelled_leave_one_thread():
         alive.set()
     assert asked == [Path("/home/nas")]
     wait_for(lambda: not waiting_threads())
+
+
+def test_a_mistake_of_our_own_is_not_called_a_dead_mount():
+    """Only what the system refuses is a device error; anything else fails the run."""
+
+    async def scenario(keep: Keep):
+        return [s async for s in filesystem.read([ROOT], Path("/"), 5, keep, lambda path: 1 / 0)]
+
+    with pytest.raises(ZeroDivisionError):
+        with_keep(scenario)
 
 
 @pytest.mark.parametrize("timeout", [1, 2])
