@@ -55,7 +55,8 @@ make_environment() {
 $log"
     fi
     echo "installing the Python packages of requirements.lock into .venv"
-    log="$(.venv/bin/python -m pip install --disable-pip-version-check --no-input --require-hashes -r requirements.lock 2>&1 &&
+    # --no-deps: the lock has every package, and one of them (see tool.uv) another version than pip would allow.
+    log="$(.venv/bin/python -m pip install --disable-pip-version-check --no-input --no-deps --require-hashes -r requirements.lock 2>&1 &&
         .venv/bin/python -m pip install --disable-pip-version-check --no-input --no-deps --no-build-isolation -e . 2>&1)" ||
         fail "The Python packages could not be installed; is the network there? Run this again when it is.
 $(printf '%s\n' "$log" | grep -vE '^(WARNING: Retrying|Ignoring )' | grep -v '^ *$' | tail -n 15)"
