@@ -49,9 +49,25 @@ _BY_CLASS: dict[tuple[str, str], Reason] = {
     ("redis", "NoPermissionError"): "permission",
     ("redis", "ConnectionError"): "down",
     ("asyncpg", "ClientConfigurationError"): "invalid",
+    ("asyncpg", "TargetServerAttributeNotMatched"): "down",  # as while a replica is not promoted yet
+    ("psycopg", "ConnectionTimeout"): "timeout",
+    ("psycopg", "OperationalError"): "down",
+    ("psycopg", "ProgrammingError"): "invalid",
     ("pydantic_core", "ValidationError"): "invalid",
     ("exporter", "QueryError"): "invalid",
     ("exporter", "PageError"): "invalid",
+    ("exporter", "NoStatementsError"): "invalid",
+}
+
+# Errors that have no class of their own, by a part of the text that the server sent.
+_BY_TEXT: dict[tuple[str, str], tuple[tuple[str, Reason], ...]] = {
+    ("redis", "ConnectionError"): (("max number of clients", "too_many_connections"),),
+    ("psycopg", "OperationalError"): (  # PgBouncer's, which have no SQLSTATE while it lets nobody in
+        ("authentication failed", "auth"),
+        ("no such user", "auth"),
+        ("not allowed", "auth"),
+        ("no more connections allowed", "too_many_connections"),
+    ),
 }
 
 _ADVICE: dict[Reason, str] = {
@@ -82,14 +98,23 @@ def advice(error: BaseException) -> str:
         return f"{text[:1].upper()}{text[1:]}. {_ADVICE[found]}"
     if _is(error, "exporter", "PageError"):
         return f"{str(error)[:1].upper()}{str(error)[1:]}: a series can have one value only."
+    if _is(error, "exporter", "NoStatementsError"):
+        return (
+            "The extension pg_stat_statements is missing: preload it and CREATE EXTENSION in the database of "
+            "the address, or leave the topic out with `without: [statements]`."
+        )
+    if any(_is(each, "asyncpg", "TargetServerAttributeNotMatched") for each in chain):
+        return "No host of the address is what target_session_attrs asks for: promote one, or ask for less."
     if any(isinstance(each, ssl.SSLError) for each in chain):
         return "TLS failed: check the certificate and the sslmode or scheme in the address."
+    if any(_is(each, "psycopg", "OperationalError") and "not allowed" in str(each) for each in chain):
+        return "The user may not ask PgBouncer's console: name it in stats_users in pgbouncer.ini."
     if found == "permission" and any(hasattr(each, "sqlstate") for each in chain):
         return "The role may not read this: GRANT pg_monitor to it, and SELECT on what your own queries read."
     if found == "permission" and any(_is(each, "redis", "NoPermissionError") for each in chain):
         return "The user may not run this command: ACL SETUSER it with +info."
     if found == "invalid" and any(getattr(each, "sqlstate", "") == "3D000" for each in chain):
-        return "The database does not exist on that server: check the name in the address."
+        return "The database does not exist on that server: check its name in the configuration."
     return _ADVICE[found]
 
 
@@ -111,8 +136,11 @@ def _own(error: BaseException) -> Reason | None:
         for length in (5, 2):
             if found := _BY_SQLSTATE.get(sqlstate[:length]):
                 return found
-    if _is(error, "redis", "ConnectionError") and "max number of clients" in str(error):  # has no class
-        return "too_many_connections"
+    for (module, name), texts in _BY_TEXT.items():
+        if _is(error, module, name):
+            for text, found in texts:
+                if text in str(error):
+                    return found
     for (module, name), found in _BY_CLASS.items():
         if _is(error, module, name):
             return found

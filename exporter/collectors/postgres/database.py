@@ -1,4 +1,4 @@
-"""Work of each database since its statistics began, and its size."""
+"""Work of each database since its statistics began, its age and its limit."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -53,12 +53,17 @@ ACTIVE_TIME = _metric(
     "counter",
     "Seconds spent running statements, all sessions together, from Postgres 14.",
 )
-SIZE = Metric(
-    "pg_database_size_bytes",
-    "gauge",
-    "Space that the database takes on disk.",
-    ("datname",),
-    origin="postgres_exporter",
+CHECKSUM_FAILURES = Metric(
+    "database_checksum_failures_total",
+    "counter",
+    "Damaged blocks that were found in the database; absent unless it has checksums.",
+    ("database",),
+)
+SESSIONS_LOST = Metric(
+    "database_sessions_lost_total",
+    "counter",
+    "Sessions that ended otherwise than by the client's farewell, by how, from Postgres 14.",
+    ("database", "how"),
 )
 CONNECTION_LIMIT = Metric(
     "pg_database_connection_limit",
@@ -86,16 +91,17 @@ _STATISTICS = """
 select datid::text, datname, numbackends, xact_commit, xact_rollback, blks_read, blks_hit, tup_returned,
        tup_fetched, tup_inserted, tup_updated, tup_deleted, conflicts, temp_files, temp_bytes, deadlocks,
        blk_read_time, blk_write_time,
-       coalesce(extract(epoch from stats_reset), 0)::float8 as stats_reset{more}
+       coalesce(extract(epoch from stats_reset), 0)::float8 as stats_reset, checksum_failures{more}
 from pg_stat_database
 where datname is not null
 """
 
-# Without the right to connect the size of that one database is refused, and with it the whole query.
+_FROM_14 = """,
+       active_time / 1000 as active_time_seconds_total, sessions_abandoned, sessions_fatal, sessions_killed
+"""
+
 _DATABASES = """
 select datname,
-       case when has_database_privilege(oid, 'connect') or pg_has_role('pg_read_all_stats', 'usage')
-            then pg_database_size(oid) end as size_bytes,
        datconnlimit as connection_limit,
        age(datfrozenxid) as wraparound_age_datfrozenxid_seconds,
        mxid_age(datminmxid) as wraparound_age_datminmxid_seconds
@@ -108,11 +114,15 @@ _BY_DATABASE_COLUMN = by_column(sys.modules[__name__], "pg_database_")
 
 
 async def read(session: Session) -> AsyncIterator[Sample]:
-    """Yield what each database has done, and its size and age."""
-    more = ", active_time / 1000 as active_time_seconds_total" if session.version >= 14 else ""
-    for row in await session.rows(_STATISTICS.format(more=more)):
+    """Yield what each database has done, and its age."""
+    for row in await session.rows(_STATISTICS.format(more=_FROM_14 if session.version >= 14 else "")):
         for sample in samples(row, _BY_COLUMN, datid=row["datid"], datname=row["datname"]):
             yield sample
+        if row["checksum_failures"] is not None:
+            yield CHECKSUM_FAILURES.sample(row["checksum_failures"], database=row["datname"])
+        for how in ("abandoned", "fatal", "killed"):
+            if (count := row.get(f"sessions_{how}")) is not None:
+                yield SESSIONS_LOST.sample(count, database=row["datname"], how=how)
     for row in await session.rows(_DATABASES):
         for sample in samples(row, _BY_DATABASE_COLUMN, datname=row["datname"]):
             yield sample

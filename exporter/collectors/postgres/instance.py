@@ -13,7 +13,7 @@ START_TIME = Metric(
 )
 STATIC = Metric(
     "pg_static",
-    "gauge",
+    "untyped",
     "Always 1; the labels tell the server's version.",
     ("server", "short_version", "version"),
     origin="postgres_exporter",

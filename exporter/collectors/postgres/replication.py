@@ -52,12 +52,41 @@ SLOT_WAL_STATUS = Metric(
     (*_SLOT, "wal_status"),
     origin="postgres_exporter",
 )
+SLOT_CONFIRMED = Metric(
+    "pg_replication_slot_slot_confirmed_flush_lsn",
+    "gauge",
+    "Position up to which the slot's reader has taken everything; 0 for a physical slot that is read.",
+    _SLOT,
+    origin="postgres_exporter",
+)
+_LEGACY_SLOT = ("database", "server", "slot_name")
+SLOTS_ACTIVE = Metric(
+    "pg_replication_slots_active",
+    "gauge",
+    "Whether somebody reads from the slot: 1 or 0; with the labels of older boards.",
+    _LEGACY_SLOT,
+    origin="postgres_exporter",
+)
+SLOTS_LAG = Metric(
+    "pg_replication_slots_pg_wal_lsn_diff",
+    "gauge",
+    "Write-ahead log in bytes that the slot keeps from being removed; with the labels of older boards.",
+    _LEGACY_SLOT,
+    origin="postgres_exporter",
+)
 SLOT_RETAINED = Metric(
     "database_replication_slot_retained_bytes",
     "gauge",
     "Write-ahead log that the slot keeps from being removed.",
     ("slot",),
 )
+REPLICA_LAG_SECONDS = Metric(
+    "database_replica_lag_seconds",
+    "gauge",
+    "Time from a commit here to its replay on a connected replica; absent while there is nothing to replay.",
+    ("replica",),
+)
+REPLICAS = Metric("database_replicas", "gauge", "Replicas and base backups connected, by state.", ("state",))
 REPLICA_LAG_BYTES = Metric(
     "database_replica_lag_bytes",
     "gauge",
@@ -76,16 +105,24 @@ select pg_is_in_recovery() as is_replica,
 _POSITION = "case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end"
 # safe_wal_size and wal_status came with Postgres 13.
 _SLOTS = f"""
-select slot_name::text, slot_type, active::int,
+select slot_name::text, slot_type, active::int, coalesce(database::text, '') as database,
        pg_wal_lsn_diff({_POSITION}, '0/0')::float8 as position,
        pg_wal_lsn_diff({_POSITION}, restart_lsn)::float8 as retained,
+       (confirmed_flush_lsn - '0/0')::float8 as confirmed,
        {{status}}
 from pg_replication_slots
 """  # noqa: S608 - built from constants
 _REPLICAS = f"""
-select application_name as replica, max(pg_wal_lsn_diff({_POSITION}, replay_lsn))::float8 as lag
+select application_name as replica, max(pg_wal_lsn_diff({_POSITION}, replay_lsn))::float8 as lag,
+       max(extract(epoch from replay_lag))::float8 as seconds
 from pg_stat_replication where replay_lsn is not null group by 1
 """  # noqa: S608 - built from constants
+_STATES = """
+select s.state, count(r.pid) as count
+from unnest(array['startup', 'catchup', 'streaming', 'backup', 'stopping']) as s (state)
+left join pg_stat_replication r using (state)
+group by 1
+"""
 
 
 async def read(session: Session) -> AsyncIterator[Sample]:
@@ -100,11 +137,20 @@ async def read(session: Session) -> AsyncIterator[Sample]:
         slot = {"slot_name": row["slot_name"], "slot_type": row["slot_type"]}
         yield SLOT_IS_ACTIVE.sample(row["active"], **slot)
         yield SLOT_CURRENT_WAL.sample(row["position"], **slot)
+        if row["active"]:
+            yield SLOT_CONFIRMED.sample(row["confirmed"] or 0, **slot)
+        legacy = {"slot_name": row["slot_name"], "database": row["database"], "server": session.server}
+        yield SLOTS_ACTIVE.sample(row["active"], **legacy)
         if row["retained"] is not None:  # a slot that has never been used holds nothing
             yield SLOT_RETAINED.sample(row["retained"], slot=row["slot_name"])
+            yield SLOTS_LAG.sample(row["retained"], **legacy)
         if row["safe_wal_size"] is not None:
             yield SLOT_SAFE_WAL_SIZE.sample(row["safe_wal_size"], **slot)
         if row["wal_status"] is not None:
             yield SLOT_WAL_STATUS.sample(1, **slot, wal_status=row["wal_status"])
     for row in await session.rows(_REPLICAS):
         yield REPLICA_LAG_BYTES.sample(row["lag"], replica=row["replica"])
+        if row["seconds"] is not None:
+            yield REPLICA_LAG_SECONDS.sample(row["seconds"], replica=row["replica"])
+    for row in await session.rows(_STATES):
+        yield REPLICAS.sample(row["count"], state=row["state"])

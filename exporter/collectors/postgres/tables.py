@@ -4,7 +4,9 @@ import sys
 from collections.abc import AsyncIterator
 
 from exporter.catalog import Kind, Metric, Sample
-from exporter.collectors.postgres._session import Session, by_column, samples
+from exporter.collectors.postgres._session import HELD, Session, by_column, samples
+
+SLOW = EACH_DATABASE = True
 
 
 def _metric(name: str, kind: Kind, help: str) -> Metric:  # noqa: A002 - the word of the field
@@ -68,7 +70,8 @@ INDEX_SIZE = _metric(
 # relpages is the planner's own idea of the size: it needs no lock, and is good enough to choose by.
 _STATISTICS = """
 select current_database() as datname, s.schemaname, s.relname,
-       seq_scan, seq_tup_read, idx_scan, idx_tup_fetch,
+       seq_scan, seq_tup_read,
+       coalesce(idx_scan, 0) as idx_scan, coalesce(idx_tup_fetch, 0) as idx_tup_fetch,
        n_tup_ins, n_tup_upd, n_tup_del, n_tup_hot_upd, n_live_tup, n_dead_tup, n_mod_since_analyze,
        coalesce(extract(epoch from last_vacuum), 0)::float8 as last_vacuum,
        coalesce(extract(epoch from last_autovacuum), 0)::float8 as last_autovacuum,
@@ -81,17 +84,8 @@ order by c.relpages desc, s.relid
 limit $1
 """
 
-# The size functions wait for whoever has, or waits for, an exclusive lock on the table, its TOAST table or
-# one of their indexes. Tables in that state are left out, so that one of them does not cost us all others.
-_SIZES = """
-with locked as materialized (
-    select relation as oid from pg_locks
-    where locktype = 'relation' and mode = 'AccessExclusiveLock'
-      and database = (select oid from pg_database where datname = current_database())
-),
-held as materialized (
-    select coalesce(i.indrelid, l.oid) as oid from locked l left join pg_index i on i.indexrelid = l.oid
-)
+_SIZES = f"""
+with {HELD}
 select current_database() as datname, n.nspname as schemaname, c.relname,
        pg_table_size(c.oid) as table_size_bytes, pg_indexes_size(c.oid) as index_size_bytes
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -100,7 +94,7 @@ where c.oid in (
     where c.relpersistence <> 't' order by c.relpages desc, s.relid limit $1
 )
   and not exists (select from held where held.oid in (c.oid, c.reltoastrelid))
-"""
+"""  # noqa: S608 - built from constants
 
 _BY_COLUMN = by_column(sys.modules[__name__], "pg_stat_user_tables_")
 

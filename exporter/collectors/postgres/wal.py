@@ -85,6 +85,11 @@ SEGMENTS = Metric(
 SIZE = Metric(
     "pg_wal_size_bytes", "gauge", "Space of the write-ahead log on disk.", origin="postgres_exporter"
 )
+WRITTEN = Metric(
+    "database_wal_written_bytes_total",
+    "counter",
+    "Write-ahead log that the server has ever written, or as a replica replayed.",
+)
 ARCHIVED_COUNT = Metric(
     "pg_stat_archiver_archived_count",
     "counter",
@@ -132,6 +137,10 @@ _WAL = """
 select count(*) as segments, coalesce(sum(size), 0) as size_bytes
 from pg_ls_waldir() where name ~ '^[0-9A-F]{24}$'
 """
+_POSITION = """
+select ((case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end)
+        - '0/0')::float8 as position
+"""
 _ARCHIVER = """
 select archived_count, failed_count,
        extract(epoch from now() - last_archived_time)::float8 as last_archive_age
@@ -157,6 +166,9 @@ async def read(session: Session) -> AsyncIterator[Sample]:
     for row in await session.rows(_WAL):
         for sample in samples(row, _BY_WAL_COLUMN):
             yield sample
+    for row in await session.rows(_POSITION):
+        if row["position"] is not None:
+            yield WRITTEN.sample(row["position"])
     for row in await session.rows(_ARCHIVER):
         for sample in samples(row, _BY_ARCHIVER_COLUMN, server=session.server):
             yield sample

@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any
 
 import asyncpg
+import psutil
 
 from exporter.catalog import Metric, Sample
 from exporter.collectors import Keep, Shared
@@ -77,3 +78,11 @@ def failure(module: ModuleType, settings: Any, **more: Any) -> BaseException:
     except Exception as error:
         return error
     raise AssertionError(f"the run should have failed, and gave {len(samples)} samples")
+
+
+def connections_at(port: int) -> int:
+    """The connections that a server on this port has, those included that it has not noticed yet."""
+    return sum(
+        one.laddr.port == port and one.status in (psutil.CONN_ESTABLISHED, psutil.CONN_CLOSE_WAIT)
+        for one in psutil.net_connections("tcp")
+    )

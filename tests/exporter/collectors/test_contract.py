@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import inspect
 import re
+import subprocess
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 import asyncpg
 import pytest
+import redis
 from pydantic import ValidationError
 
 from exporter import inventory
@@ -80,6 +82,37 @@ def postgres(condition: Callable[[int], bool]) -> Callable[[pytest.FixtureReques
     return holds
 
 
+def pgbouncer_before(*version: int) -> Callable[[pytest.FixtureRequest], bool]:
+    """Whether the PgBouncer here is older than this version."""
+
+    def holds(request: pytest.FixtureRequest) -> bool:
+        program = request.getfixturevalue("programs")["pgbouncer"].path
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+        return tuple(map(int, re.findall(r"\d+", said)[: len(version)])) < version
+
+    return holds
+
+
+def since_redis(version: str) -> set[str]:
+    """The metrics whose help says that it takes this version."""
+    return {
+        name
+        for name, metric in inventory.everything().items()
+        if name.startswith("redis_") and f"from Redis {version}." in metric.help
+    }
+
+
+def redis_before(version: str) -> Callable[[pytest.FixtureRequest], bool]:
+    """Whether the Redis here is older than this version."""
+
+    def holds(request: pytest.FixtureRequest) -> bool:
+        with redis.Redis.from_url(request.getfixturevalue("redis_server").url) as client:
+            here = client.info("server")["redis_version"]
+        return [int(part) for part in here.split(".")] < [int(part) for part in version.split(".")]
+
+    return holds
+
+
 ABSENT = [
     Absence("no device says its speed", {"node_network_speed_bytes"}, no_speed),
     *(
@@ -111,18 +144,56 @@ ABSENT = [
     Absence(
         "from Postgres 14", {"pg_stat_database_active_time_seconds_total"}, postgres(lambda major: major < 14)
     ),
+    Absence("from Postgres 14", {"database_sessions_lost_total"}, postgres(lambda major: major < 14)),
+    Absence(
+        "from Postgres 16",
+        {"pg_stat_database_conflicts_confl_active_logicalslot"},
+        postgres(lambda major: major < 16),
+    ),
+    Absence(
+        "needs checksums, which a new server has from Postgres 18",
+        {"database_checksum_failures_total"},
+        postgres(lambda major: major < 18),
+    ),
+    Absence("from Postgres 13", {"pg_replication_slot_wal_status"}, postgres(lambda major: major < 13)),
+    Absence("needs a vacuum that runs", starting("pg_stat_progress_vacuum_")),
+    Absence("only on a replica", starting("pg_stat_wal_receiver_")),
     Absence("needs a limit on what slots keep", {"pg_replication_slot_safe_wal_size_bytes"}),
     Absence(
         "needs a replica",
         {
             "database_replica_lag_bytes",
+            "database_replica_lag_seconds",
+            "pg_replication_slot_slot_confirmed_flush_lsn",
             "redis_connected_slave_lag_seconds",
             "redis_connected_slave_offset_bytes",
         },
     ),
+    Absence("only on a replica", starting("redis_master_") - {"redis_master_repl_offset"}),
+    Absence("only on a replica", {"redis_slave_info", "redis_slave_repl_offset", "redis_slave_priority"}),
+    Absence("only a Sentinel says it", starting("redis_sentinel_")),
     Absence(
-        "only on a replica",
-        {"redis_master_link_up", "redis_master_last_io_seconds_ago", "redis_master_sync_in_progress"},
+        "only a node of a cluster says it",
+        starting("redis_cluster_") - {"redis_cluster_enabled", "redis_cluster_connections"},
+    ),
+    *(
+        Absence(f"from Redis {since}", since_redis(since), redis_before(since))
+        for since in ("6.2", "7.0", "7.2", "7.4")
+    ),
+    Absence("until Redis 6.2", {"redis_aof_rewrite_buffer_length"}),
+    Absence(
+        "from PgBouncer 1.23",
+        {"pgbouncer_stats_totals_server_assignments_total"},
+        pgbouncer_before(1, 23),
+    ),
+    Absence(
+        "from PgBouncer 1.24",
+        {
+            name
+            for name, metric in inventory.everything().items()
+            if name.startswith("pgbouncer_") and "from PgBouncer 1.24" in metric.help
+        },
+        pgbouncer_before(1, 24),
     ),
     Absence("needs an archiver", {"pg_stat_archiver_last_archive_age"}),
 ]

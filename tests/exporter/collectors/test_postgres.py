@@ -8,24 +8,27 @@ import asyncpg
 import pytest
 
 from exporter.collectors import postgres as collector
-from exporter.collectors._postgres import connected, server_of
-from exporter.collectors.postgres import activity, instance, locks, replication, settings, tables
+from exporter.collectors._postgres import server_of
+from exporter.collectors.postgres import activity, instance, locks, replication, settings, sizes, tables
 from exporter.collectors.postgres import database as database_topic
+from scripts.stack.servers import MONITOR
 from tests.exporter.collectors.driving import execute, read, read_once, value, values, with_keep
 from tests.waiting import wait_for, wait_for_async
 
 
 def prepare(database):
-    """For the contract: a table and a slot."""
+    """For the contract: a table with a sequence that may be read, and a slot."""
     asyncio.run(
         execute(
             database.dsn,
-            "create table things (id int primary key)",
+            "create table things (id serial primary key)",
+            "insert into things default values",
+            f"grant select on things_id_seq to {MONITOR}",
             f"select pg_create_physical_replication_slot('{database.name}', true)",
         )
     )
     try:
-        yield {"dsn": database.monitor_dsn}
+        yield {"dsn": database.monitor_dsn, "databases": "all"}
     finally:
         asyncio.run(execute(database.dsn, f"select pg_drop_replication_slot('{database.name}')"))
 
@@ -247,9 +250,8 @@ def test_a_lock_that_is_only_waited_for_is_no_trap(database):
 def test_databases_have_size_age_and_work(database):
     """A database that we are not connected to is told as well."""
     samples = read_once(collector, reading(database))
-    size = database_topic.SIZE
-    assert value(samples, size, datname=database.name) > 1e6
-    assert value(samples, size, datname="postgres") > 1e6
+    assert value(samples, sizes.SIZE, datname=database.name) > 1e6
+    assert value(samples, sizes.SIZE, datname="postgres") > 1e6
     assert value(samples, database_topic.XACT_COMMIT, datname=database.name) >= 0
 
 
@@ -267,31 +269,3 @@ def test_the_server_label_is_host_and_port(postgres, database):
     assert server_of("postgresql://u:p@db/x") == "db:5432"
     assert server_of("postgresql://u:p@[::1]:5433/x") == "[::1]:5433"
     assert server_of("postgresql:///x?host=/run/postgresql") == "/run/postgresql:5432"
-
-
-def test_our_connection_cannot_write(database):
-    """Even with the owner's login the session refuses to change anything."""
-    asyncio.run(execute(database.dsn, "create table a (id int)"))
-
-    async def scenario(keep):
-        connection = await connected(collector.Settings(dsn=database.dsn), keep)
-        await connection.execute("insert into a values (1)")
-
-    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
-        with_keep(scenario)
-
-
-def test_one_connection_serves_many_runs(database):
-    """Runs share one connection, and its name tells whose it is."""
-
-    async def scenario(keep):
-        for _ in range(3):
-            await read(collector, reading(database), keep)
-        async with session(database.dsn) as other:
-            return await other.fetchval(
-                "select count(*) from pg_stat_activity where application_name = 'watchkeeper'"
-                " and datname = $1",
-                database.name,
-            )
-
-    assert with_keep(scenario) == 1

@@ -5,11 +5,13 @@ import ssl
 import sys
 
 import asyncpg
+import psycopg
 import pytest
 import redis.exceptions
 from pydantic import BaseModel, ValidationError
 
 from exporter.collectors._reasons import REASONS, UNREACHED, advice, places, reached, reason
+from exporter.collectors.postgres.statements import NoStatementsError
 from exporter.collectors.sql import QueryError
 
 
@@ -35,6 +37,8 @@ ERRORS = [
     (asyncpg.AdminShutdownError("terminating connection"), "down"),
     (asyncpg.ConnectionDoesNotExistError("connection was closed"), "down"),
     (asyncpg.InterfaceError("connection is closed"), "down"),
+    (asyncpg.TargetServerAttributeNotMatched("None of the hosts match"), "down"),
+    (NoStatementsError("the extension is not there"), "invalid"),
     (asyncpg.InvalidPasswordError("password authentication failed"), "auth"),
     (asyncpg.InvalidAuthorizationSpecificationError("no pg_hba.conf entry"), "auth"),
     (asyncpg.TooManyConnectionsError("sorry, too many clients already"), "too_many_connections"),
@@ -51,6 +55,13 @@ ERRORS = [
     (redis.exceptions.ConnectionError("max number of clients reached"), "too_many_connections"),
     (redis.exceptions.TimeoutError("Timeout reading"), "timeout"),
     (redis.exceptions.NoPermissionError("NOPERM"), "permission"),
+    (psycopg.OperationalError("connection failed: Connection refused"), "down"),
+    (psycopg.OperationalError("FATAL:  password authentication failed"), "auth"),
+    (psycopg.OperationalError("FATAL:  no such user: mon"), "auth"),
+    (psycopg.OperationalError("FATAL:  not allowed"), "auth"),
+    (psycopg.OperationalError("FATAL:  no more connections allowed"), "too_many_connections"),
+    (psycopg.errors.ConnectionTimeout("connection timeout expired"), "timeout"),
+    (psycopg.ProgrammingError("invalid connection option"), "invalid"),
     (TimeoutError(), "timeout"),
     (PermissionError(13, "Permission denied"), "permission"),
     (FileNotFoundError(2, "No such file"), "invalid"),
