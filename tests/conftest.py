@@ -9,6 +9,8 @@ import pytest
 from scripts.stack.packages import Program, provide
 from scripts.stack.process import Process
 from scripts.stack.servers import Postgres, Redis, run_folder
+from tests.pgbouncers import PgBouncer
+from tests.redises import Sentinel, TunedRedis
 
 AnyProcess = TypeVar("AnyProcess", bound=Process)
 
@@ -85,3 +87,48 @@ def _running(server: AnyProcess) -> Iterator[AnyProcess]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture
+def start_pgbouncer(programs: Programs, postgres: Postgres) -> Iterator[Callable[..., PgBouncer]]:
+    """Starts one for a single test, with `max_client_conn=1` and the like; before the shared Postgres."""
+    with ExitStack() as ends:
+
+        def start(behind: Postgres = postgres, **settings: str | int) -> PgBouncer:
+            folder = ends.enter_context(run_folder())
+            return ends.enter_context(
+                _running(PgBouncer(programs["pgbouncer"], folder / "pgbouncer", behind, **settings))
+            )
+
+        yield start
+
+
+@pytest.fixture
+def pgbouncer(start_pgbouncer: Callable[..., PgBouncer]) -> PgBouncer:
+    """One for a single test, as `own_postgres`: `.dsn_of("stats")`, `.app_dsn`, `.order("PAUSE")`."""
+    return start_pgbouncer()
+
+
+@pytest.fixture
+def start_redis(programs: Programs) -> Iterator[Callable[..., TunedRedis]]:
+    """Starts one for a single test, with lines of configuration such as "cluster-enabled yes"."""
+    with ExitStack() as ends:
+
+        def start(*lines: str, port: int = 0) -> TunedRedis:
+            folder = ends.enter_context(run_folder())
+            server = TunedRedis(programs["redis-server"], folder / "redis", *lines, port=port)
+            return ends.enter_context(_running(server))
+
+        yield start
+
+
+@pytest.fixture
+def start_sentinel(programs: Programs) -> Iterator[Callable[[Redis], Sentinel]]:
+    """Starts one that watches a master, for a single test."""
+    with ExitStack() as ends:
+
+        def start(master: Redis) -> Sentinel:
+            folder = ends.enter_context(run_folder())
+            return ends.enter_context(_running(Sentinel(programs["redis-server"], folder / "s", master)))
+
+        yield start

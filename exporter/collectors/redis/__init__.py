@@ -4,19 +4,18 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from redis import exceptions
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from exporter.catalog import Metric, Sample
 from exporter.collectors import CollectorSettings, Keep
+from exporter.collectors._line import Line
+from exporter.collectors.redis import _answers, _info
 from exporter.collectors.redis._hit_ratio import HitRatio
-from exporter.collectors.redis._info import parse, samples
+from exporter.collectors.redis._session import INFO, Answers, Session, connection_for
 
 UP = Metric(
     "redis_up",
@@ -30,6 +29,12 @@ CACHE_HIT_RATIO = Metric(
     "Lookups that found their key, of all lookups of the last five minutes; absent when there were none.",
     ("cache",),
 )
+
+# All that a user needs, as rules of ACL SETUSER. INFO is enough for most of it: where another is refused,
+# only its own metrics are missing. The user sees no key by these, but the slow log holds the arguments of
+# slow commands: without `+slowlog|get` only the time and number of the last one are lost.
+RIGHTS = "-@all +info +slowlog|len +slowlog|get +latency|latest +cluster|info"
+SENTINEL_RIGHTS = "-@all +info +sentinel|masters +sentinel|replicas +sentinel|sentinels +sentinel|ckquorum"
 
 # Checked before the driver sees it: its own message for a malformed address can show the password.
 _URL = re.compile(
@@ -46,7 +51,11 @@ _URL_HELP = "must look like redis://user:password@host:6379/0, special character
 
 
 class Settings(CollectorSettings):
-    """Which Redis, and how to log in; the user needs the right +info only."""
+    """Which Redis or Sentinel, and how to log in.
+
+    The least rights: ACL SETUSER watchkeeper on >password followed by RIGHTS, or on a Sentinel
+    SENTINEL_RIGHTS.
+    """
 
     url: SecretStr | None = Field(
         default=None, description="Address, as redis://user:password@host:6379/0, rediss:// or unix://."
@@ -75,42 +84,35 @@ class Settings(CollectorSettings):
 async def collect(
     settings: Settings, keep: Keep, clock: Callable[[], float] = time.monotonic
 ) -> AsyncIterator[Sample]:
-    """Ask for INFO once. `clock` tells the seconds that the hit ratio's five minutes are measured in."""
+    """Ask what the server tells about itself, in one round trip over one connection that is kept.
 
-    async def connect() -> Redis:
-        client = Redis.from_url(
-            settings.address(),
-            socket_connect_timeout=settings.timeout,
-            socket_timeout=settings.timeout,
-            decode_responses=True,
-            # Once, for a connection that a restart of the server has closed; the next scrape is the retry.
-            retry=Retry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError,)),
-        )
-        client.set_response_callback("INFO", _as_it_came)  # we parse it ourselves
-        return client
-
-    async def close(client: Redis) -> None:
-        await client.aclose()
-
-    client = await keep.open("redis", connect, close)
-    text = await client.execute_command("INFO", "ALL")  # type: ignore[no-untyped-call]  # redis-py's omission
-    info = parse(text)
-    for sample in samples(info):
+    `clock` tells the seconds that the hit ratio's five minutes are measured in.
+    """
+    answers = await _asked(settings, keep)
+    info = _info.parse(answers[INFO])
+    for sample in _info.samples(info):
         yield sample
-    history = keep.remember("hits", HitRatio)
-    history.add(
-        clock(),
-        hits=float(info["keyspace_hits"]),
-        misses=float(info["keyspace_misses"]),
-        uptime=float(info["uptime_in_seconds"]),
-    )
-    ratio = history.ratio()
-    if ratio is not None:
-        yield CACHE_HIT_RATIO.sample(ratio, cache=settings.cache)
+    for sample in _answers.samples(answers):
+        yield sample
+    if {"keyspace_hits", "keyspace_misses", "uptime_in_seconds"} <= info.keys():  # no proxy before it
+        history = keep.remember("hits", HitRatio)
+        history.add(
+            clock(),
+            hits=float(info["keyspace_hits"]),
+            misses=float(info["keyspace_misses"]),
+            uptime=float(info["uptime_in_seconds"]),
+        )
+        ratio = history.ratio()
+        if ratio is not None:
+            yield CACHE_HIT_RATIO.sample(ratio, cache=settings.cache)
 
 
-def _as_it_came(response: Any, **_: Any) -> Any:
-    return response
+async def _asked(settings: Settings, keep: Keep) -> Answers:
+    async def connect() -> Session:
+        return await Session.connect(settings.address(), settings.timeout)
+
+    line = keep.shared("redis", lambda: Line(connect, Session.close), Line.close)
+    return await line.read(lambda session: session.ask(_answers.plan))
 
 
 def _checked(address: str, what: str) -> str:
@@ -120,8 +122,7 @@ def _checked(address: str, what: str) -> str:
         if not _PARAMETER.fullmatch(parameter):
             raise ValueError(f"{what} has the unknown parameter {parameter!r}")
     try:
-        pool = Redis.from_url(address).connection_pool
-        pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's omission; it does not connect yet
+        connection_for(address, 1)  # it does not connect yet
     except (TypeError, ValueError, exceptions.RedisError):
         raise ValueError(f"{what} has a port or a parameter that the driver refuses") from None
     return address
