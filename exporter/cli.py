@@ -1,4 +1,4 @@
-"""The command `watchkeeper`: serve, check, metrics, config."""
+"""The command `watchkeeper` and its subcommands."""
 
 import argparse
 import asyncio
@@ -6,7 +6,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from exporter import __version__
 
 if TYPE_CHECKING:
     from exporter.config import Config
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 DEFAULT_FILE = Path("watchkeeper.yml")
 
@@ -57,31 +60,55 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"watchkeeper {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, run, help_text in (
-        ("serve", _serve, "run the exporter"),
-        ("check", _check, "run each collector once and say what works"),
-        ("config", _config, "print the settings in force and where each comes from"),
-        ("metrics", _metrics, "list the metrics that Watchkeeper publishes"),
-    ):
-        command = commands.add_parser(name, help=help_text, description=help_text)
-        command.set_defaults(run=run)
-        if name == "metrics":
-            command.add_argument("--markdown", action="store_true", help="as METRICS.md")
-        else:
-            command.add_argument("--config", type=Path, metavar="FILE", help="the settings file")
-        if name == "serve":
-            command.add_argument("--verbose", action="store_true", help="log what the collectors do")
+    serve = _command(commands, "serve", _serve, "run the exporter")
+    serve.add_argument("--user", metavar="NAME", help="started as root, become this user (server.user)")
+    serve.add_argument("--verbose", action="store_true", help="log what the collectors do")
+    check = _command(commands, "check", _check, "run each collector once and say what works")
+    config = _command(commands, "config", _config, "print the settings in force and where each comes from")
+    metrics = _command(commands, "metrics", _metrics, "list the metrics that Watchkeeper publishes")
+    metrics.add_argument("--markdown", action="store_true", help="as METRICS.md")
+
+    postgres = _group(commands, "postgres", "help with the Postgres collector")
+    grants = _command(postgres, "grants", _grants, "print the SQL for the role that the collector needs")
+    grants.add_argument("role", nargs="?", default="watchkeeper", metavar="ROLE", help="its name")
+    grants.add_argument("databases", nargs="*", metavar="DATABASE", help="those that it logs in to")
+
+    sql = _group(commands, "sql", "help with metrics from SQL")
+    sql_check = _command(sql, "check", _sql_check, "run each query once, with its rows, cost and time")
+    sql_check.add_argument("files", nargs="*", type=Path, metavar="FILE", help="default: the settings' own")
+    sql_check.add_argument("--dsn-file", type=Path, metavar="FILE", help="a file with the database's address")
+
+    for command in (serve, check, config, sql_check):
+        command.add_argument("--config", type=Path, metavar="FILE", help="the settings file")
     return parser
+
+
+def _command(
+    commands: "Commands", name: str, run: Callable[[argparse.Namespace], int], text: str
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text, description=text)
+    command.set_defaults(run=run)
+    return command
+
+
+def _group(commands: "Commands", name: str, text: str) -> "Commands":
+    group = commands.add_parser(name, help=text, description=text)
+    return group.add_subparsers(required=True, metavar="COMMAND")
+
+
+def _settings_file(options: argparse.Namespace) -> Path | None:
+    path = options.config or os.environ.get("WATCHKEEPER_CONFIG")
+    if path is None and DEFAULT_FILE.exists():
+        path = DEFAULT_FILE
+    return Path(path) if path else None
 
 
 def _load(options: argparse.Namespace) -> "Config":
     from exporter.collectors import found
-    from exporter.config import CONFIG_VARIABLE, ConfigError, load
+    from exporter.config import ConfigError, load
 
-    path = options.config or os.environ.get(CONFIG_VARIABLE)
-    if path is None and DEFAULT_FILE.exists():
-        path = DEFAULT_FILE
-    config = load(Path(path) if path else None)
+    path = _settings_file(options)
+    config = load(path)
     if not config.collectors and not config.targets:
         names = ", ".join(found())
         raise ConfigError(
@@ -100,7 +127,10 @@ def _serve(options: argparse.Namespace) -> int:
     # uvicorn tells of its own start and stop; ours is enough.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    asyncio.run(serve(_load(options), lambda: _load(options)))
+    config = _load(options)
+    if options.user:
+        config = replace(config, server=config.server.model_copy(update={"user": options.user}))
+    asyncio.run(serve(config, lambda: _load(options)))
     return OK
 
 
@@ -129,3 +159,22 @@ def _metrics(options: argparse.Namespace) -> int:
     for name, metric in sorted(inventory.everything().items()):
         print(f"{name}{{{','.join(metric.labels)}}}  {metric.kind}  {metric.help}")
     return OK
+
+
+def _grants(options: argparse.Namespace) -> int:
+    from exporter.config import ConfigError
+    from exporter.postgres_grants import grants
+
+    try:
+        print(grants(options.role, options.databases), end="")
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return OK
+
+
+def _sql_check(options: argparse.Namespace) -> int:
+    from exporter import sql_check
+
+    code, text = sql_check.main(options.files, dsn_file=options.dsn_file, config=_settings_file(options))
+    print(text)
+    return code

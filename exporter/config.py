@@ -61,6 +61,15 @@ class ServerSettings(BaseModel):
         default=10.0, gt=0, le=300, description="Seconds after which a scrape is answered in any case."
     )
 
+    web_config_file: Path | None = Field(
+        default=None,
+        description="TLS, users and tokens for the pages: a file in Prometheus's web configuration format.",
+    )
+    user: str | None = Field(
+        default=None,
+        description="Started as root, become this user (or user:group, uid:gid) when the address is bound.",
+    )
+
     @field_validator("listen")
     @classmethod
     def _has_port(cls, value: str) -> str:
@@ -88,6 +97,12 @@ class Config:
     targets: Mapping[str, Collectors] = field(default_factory=dict)
     origins: Mapping[Path_, str] = field(default_factory=dict, repr=False)
 
+    @property
+    def files(self) -> list[Path]:
+        """The files of settings that a reload reads again."""
+        places = {place.rpartition(":")[0] for place in self.origins.values()}
+        return [Path(place) for place in sorted(places) if place]
+
     def pages(self) -> dict[tuple[str, ...], Collectors]:
         """Return the collectors of each page, by the keys under which the file has them."""
         pages: dict[tuple[str, ...], Collectors] = {("collectors",): self.collectors}
@@ -113,7 +128,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     targets = {name: _on(section) for name, section in valid.targets.items()}
     config = Config(valid.server, _on(valid.collectors), targets, origins)
     wrong = [
-        *(problem for collectors in config.pages().values() for problem in _taken(collectors)),
+        *(problem for collectors in config.pages().values() for problem in taken(collectors)),
         *_empty(config),
     ]
     if wrong:
@@ -133,7 +148,7 @@ def _empty(config: Config) -> Iterator[str]:
             yield f"{place}: targets.{name}: no collector is on; name one ({', '.join(found())})"
 
 
-def _taken(collectors: Collectors) -> Iterator[str]:
+def taken(collectors: Collectors) -> Iterator[str]:
     """Yield a problem for each metric named by the user whose name means something else already."""
     for collector, settings in collectors.items():
         names = getattr(found()[collector], "chosen_names", None)
@@ -182,29 +197,43 @@ def _read(path: Path, origins: dict[Path_, str]) -> dict[str, Any]:
         if isinstance(collectors, dict):
             for name, section in collectors.items():
                 # "redis:" with nothing behind it switches the collector on with its defaults.
-                collectors[name] = {} if section is None else _beside(section, name, path.parent)
+                model = found()[name].Settings if name in found() else None
+                collectors[name] = {} if section is None else _beside(section, model, path.parent)
+    if "server" in values:
+        values["server"] = _beside(values["server"], ServerSettings, path.parent)
     return values
 
 
-def _beside(section: Any, collector: str, folder: Path) -> Any:
-    """Make the paths in a collector's section relative to the folder of the file that they stand in."""
-    module = found().get(collector)
-    if module is None or not isinstance(section, dict):
+def _beside(section: Any, model: type[BaseModel] | None, folder: Path) -> Any:
+    """Make the paths in a section relative to the folder of the file that they stand in."""
+    if model is None or not isinstance(section, dict):
         return section
-    fields = module.Settings.model_fields
+    fields = model.model_fields
     return {
-        key: str(folder / value)
-        if isinstance(value, str) and key in fields and _means_path(fields[key].annotation, value)
-        else value
+        key: _from(folder, fields[key].annotation, value) if key in fields else value
         for key, value in section.items()
     }
 
 
+def _from(folder: Path, annotation: Any, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from(folder, annotation, item) for item in value]
+    return str(folder / value) if isinstance(value, str) and _means_path(annotation, value) else value
+
+
 def _means_path(annotation: Any, value: str) -> bool:
     """Whether a key of this type takes the value as a path; a `Literal` beside the `Path` is a word."""
-    kinds = (annotation, *get_args(annotation))
+    kinds = list(_kinds(annotation))
     words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
     return Path in kinds and value not in words
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """Yield a type and all that it is made of."""
+    yield annotation
+    if get_origin(annotation) is not Literal:
+        for part in get_args(annotation):
+            yield from _kinds(part)
 
 
 def _overlay(values: dict[str, Any], origins: dict[Path_, str], environ: Mapping[str, str]) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import uvicorn
 
-from exporter import __version__
+from exporter import __version__, privileges
 from exporter._threads import DaemonThreads
 from exporter.catalog import Metric, Sample
 from exporter.config import Config, ConfigError
 from exporter.pages import application
 from exporter.service import Service
+from exporter.web_guard import Guard, exposure
 
 BUILD_INFO = Metric(
     "watchkeeper_build_info",
@@ -44,19 +45,33 @@ async def serve(config: Config, load: Callable[[], Config] | None = None) -> Non
             f"cannot listen on {config.server.listen}: {getattr(error, 'strerror', None) or error}; "
             "choose another server.listen, or stop what is using it"
         ) from None
-    service = Service(config, load, extra=[build_info()])
-    server = _Server(
-        uvicorn.Config(
-            application(service),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=STOP_SECONDS,
-        ),
-        service,
+    web = config.server.web_config_file
+    guard = Guard(web) if web else None
+    if config.server.user:  # as soon as the address is bound and keys are read, and before there are threads
+        privileges.drop(config.server.user)
+    service = Service(config, _with(guard, load), extra=[build_info()])
+    app = application(service)
+    settings = uvicorn.Config(
+        guard.around(app) if guard else app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
     )
+    settings.load()
+    settings.ssl = guard.context() if guard else None
+    server = _Server(settings, service)
     names = ", ".join(config.collectors)
-    _log.info("http://%s:%s/metrics with the collectors %s", host, listener.getsockname()[1], names)
+    scheme = "https" if guard and guard.secure else "http"
+    _log.info("%s://%s:%s/metrics with the collectors %s", scheme, host, listener.getsockname()[1], names)
+    for warning in (
+        privileges.advice(config.server.user),
+        exposure(host, guard),
+        *privileges.unreadable([*config.files, *(guard.files if guard else [])]),
+    ):
+        if warning:
+            _log.warning(warning)
     loop = asyncio.get_running_loop()
     loop.set_default_executor(DaemonThreads())
     for stop in (signal.SIGINT, signal.SIGTERM):
@@ -70,6 +85,19 @@ async def serve(config: Config, load: Callable[[], Config] | None = None) -> Non
 
     loop.add_signal_handler(signal.SIGHUP, hang_up)
     await server.serve(sockets=[listener])
+
+
+def _with(guard: Guard | None, load: Callable[[], Config] | None) -> Callable[[], Config] | None:
+    """Return a reading of the settings that reads the guard's file too, so that a reload tells its faults."""
+    if guard is None or load is None:
+        return load
+
+    def both() -> Config:
+        config = load()
+        guard.reload()
+        return config
+
+    return both
 
 
 async def _reload(service: Service) -> None:

@@ -124,12 +124,12 @@ def test_paths_in_the_file_are_seen_from_its_folder(tmp_path, monkeypatch):
     for start in (tmp_path, folder):
         monkeypatch.chdir(start)
         config = load(folder / "x.yml", {}).collectors
-        assert config["sql"].path == folder / "own.yml"
+        assert config["sql"].file == (folder / "own.yml",)
         assert config["sql"].dsn_file == folder / "secrets/dsn"
         assert config["postgres"].dsn_file == Path("/run/dsn")
         assert config["redis"].url_file == folder / "../url"
     (folder / "x.yml").write_text("collectors:\n  sql: {dsn_file: dsn, file: business}\n")
-    assert load(folder / "x.yml", {}).collectors["sql"].file == "business"
+    assert load(folder / "x.yml", {}).collectors["sql"].file == ("business",)
 
 
 def test_paths_in_variables_are_seen_from_where_one_stands(tmp_path, monkeypatch):
