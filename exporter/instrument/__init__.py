@@ -2,19 +2,25 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client.registry import CollectorRegistry
 
-from exporter.instrument import _frameworks, pools
+from exporter.instrument import _frameworks, pools, queues
 from exporter.instrument._http import HTTPSeries, Tenant
+from exporter.instrument._layer import Options
 from exporter.instrument._port import serve
 from exporter.instrument.ai import AI
 from exporter.instrument.asgi import HTTPMetrics
 from exporter.instrument.caches import Cache
+from exporter.instrument.scheduler import watch as watch_scheduler
 from exporter.instrument.workflows import Workflow, Workflows
 from exporter.instrument.wsgi import WSGIMetrics
 from exporter.store import Store
+
+if TYPE_CHECKING:  # imported when they are asked for
+    from exporter.instrument.health import Health, HealthOptions
+    from exporter.instrument.logs import Log, LogOptions
 
 _ATTRIBUTE = "_watchkeeper"
 
@@ -27,6 +33,23 @@ class Observer:
         self.ai = AI(store)
         self._workflows = Workflows.of(store)
         self._undo: list[Callable[[], None]] = []
+        self._log: Log | None = None
+
+    @property
+    def health(self) -> "Health":
+        """What is checked in the background: `health.asyncpg("db", pool)`, `@health.check("billing")`."""
+        from exporter.instrument.health import Health
+
+        return Health.of(self.store)
+
+    @property
+    def log(self) -> "Log":
+        """What speaks in log lines: `bind(user_id=...)`, `audit(...)`, `security(...)`, see its class."""
+        if self._log is None:
+            from exporter.instrument.logs import Log
+
+            self._log = Log()
+        return self._log
 
     def workflow(self, name: str) -> Workflow:
         """Count executions: `@obs.workflow("x")` on a function, or `with obs.workflow("x") as run`."""
@@ -39,6 +62,21 @@ class Observer:
     def watch_pool(self, name: str, pool: Any) -> None:
         """Watch an asyncpg pool or an SQLAlchemy engine. Raises TypeError for anything else."""
         self._undo.append(pools.watch(self.store, name, pool))
+
+    def watch_scheduler(self, scheduler: Any, name: str = "default") -> None:
+        """Watch a scheduler of APScheduler 3. Raises TypeError for anything else."""
+        self._undo.append(watch_scheduler(self.store, scheduler, name))
+
+    def watch_queue(self, queue: Any, *names: str) -> None:
+        """Watch an arq pool, an RQ queue or a Celery application on Redis. Raises TypeError for another.
+
+        `names` are the queues to look at where the object does not say.
+        """
+        self._undo.append(queues.watch(self.store, queue, names))
+
+    def watch_worker(self, worker: Any) -> None:
+        """Time how long jobs waited for a worker of arq (or its settings class) or RQ."""
+        self._undo.append(queues.watch_worker(self.store, worker))
 
     def cache(self, name: str) -> Cache:
         """Return the counter of a cache's lookups: call its `hit()` or `miss()`."""
@@ -57,7 +95,7 @@ class Observer:
         return stop
 
     def uninstrument(self) -> None:
-        """Stop counting requests, serving the metrics page and watching pools."""
+        """Stop counting requests and AI calls, serving the metrics page and watching pools."""
         while self._undo:
             self._undo.pop()()
 
@@ -71,8 +109,12 @@ def instrument(
     token: str = "",
     labels: Mapping[str, str] | None = None,
     tenant: Tenant | None = None,
+    exemplars: bool = True,
+    ai: bool = True,
+    health: "bool | HealthOptions" = True,
+    logs: "bool | LogOptions | Mapping[str, Any]" = False,
 ) -> Observer:
-    """Count the requests of an application and serve its metrics page.
+    """Count the requests of an application and its calls to AI services, and serve its metrics page.
 
     `app` is a Starlette, FastAPI or Flask application, or what Django's `get_wsgi_application()` returned.
     A second call for the same application returns the same observer. Without an application (in a
@@ -84,6 +126,20 @@ def instrument(
     of each request that has been answered and gives the label `tenant`, "" for None: 100 values for each
     worker, then "other". Let it return what the application has authenticated, not what a client sent.
 
+    With `exemplars`, a request that belongs to a trace leaves its id with the bucket that it was counted in,
+    for those who ask for the page in the OpenMetrics format. The id is that of the current OpenTelemetry
+    span, or else of the request's W3C `traceparent` header; the trace must be sampled. Without tracing this
+    costs next to nothing.
+
+    With `ai`, calls through the OpenAI and Anthropic SDKs are counted, see `exporter.instrument.ai`.
+
+    With `health`, /health, /health/ready, /api/v1/health and /api/v1/health/detailed are answered where the
+    application has no such routes itself, and not counted; options as keyword arguments of
+    `exporter.instrument.health.HealthOptions`. `token` guards the detailed page too.
+
+    With `logs`, everything that logs writes JSON lines that tell their request, and each request has a line;
+    options as keyword arguments of `exporter.instrument.logs.LogOptions`.
+
     Raises TypeError for an application that cannot be wrapped in place (wrap it with `asgi.HTTPMetrics` or
     `wsgi.WSGIMetrics` then), and ValueError when another one on the registry has other added labels.
     """
@@ -92,13 +148,14 @@ def instrument(
         return known
     observer = Observer(Store.of(registry))
     if app is None:
-        return observer
-    options: dict[str, Any] = {
+        return _with_logs(_with_ai(observer, ai), None, logs, ())
+    options: Options = {
         "metrics_path": metrics_path,
         "skip": skip,
         "token": token,
         "labels": labels,
         "tenant": tenant,
+        "exemplars": exemplars,
     }
     if hasattr(app, "build_middleware_stack"):
         undo = _watch_starlette(app, observer.store, options)
@@ -114,10 +171,37 @@ def instrument(
         )
     setattr(app, _ATTRIBUTE, observer)
     observer._undo += [functools.partial(delattr, app, _ATTRIBUTE), undo]
+    _with_logs(_with_ai(observer, ai), app, logs, (metrics_path, *skip))
+    if health is not False:  # outermost: who only asks for health leaves neither counts nor lines
+        given: HealthOptions = {"token": token, **({} if health is True else health)}
+        observer._undo.append(observer.health.watch(app, **given))
     return observer
 
 
-def _watch_starlette(app: Any, store: Store, options: dict[str, Any]) -> Callable[[], None]:
+def instrument_ai(registry: CollectorRegistry | None = None) -> Observer:
+    """Count the AI calls of a program that serves no requests, such as a worker: `instrument()` alike."""
+    return instrument(registry=registry)
+
+
+def _with_ai(observer: Observer, wanted: bool) -> Observer:
+    if wanted:
+        observer._undo.append(observer.ai.switch_on())
+    return observer
+
+
+def _with_logs(
+    observer: Observer, app: Any, wanted: "bool | LogOptions | Mapping[str, Any]", skip: tuple[str, ...]
+) -> Observer:
+    if wanted is not False:
+        from exporter.instrument.logs import switch_on
+
+        # Last, so that its layer is the outermost: what the others do has the context too.
+        observer._log, undo = switch_on(app, observer.store, wanted, skip)
+        observer._undo.append(undo)
+    return observer
+
+
+def _watch_starlette(app: Any, store: Store, options: Options) -> Callable[[], None]:
     HTTPSeries(store, options["labels"], options["tenant"])  # now, because the layer is made much later
     build = app.build_middleware_stack
     layers: list[HTTPMetrics] = []
@@ -139,4 +223,4 @@ def _watch_starlette(app: Any, store: Store, options: dict[str, Any]) -> Callabl
     return undo
 
 
-__all__ = ["Observer", "instrument"]
+__all__ = ["Observer", "instrument", "instrument_ai"]

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any
 
+from exporter.instrument._answer import Environ, StartResponse
 from exporter.instrument._guard import failed
-from exporter.instrument.wsgi import Environ, StartResponse, WSGIMetrics
+from exporter.instrument.wsgi import WSGIMetrics
 from exporter.store import Store
 
 Make = Callable[..., WSGIMetrics]  # WSGIMetrics with the user's options

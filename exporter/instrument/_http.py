@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from exporter.catalog import Live, Metric
+from exporter.catalog import Metric
 from exporter.instrument._guard import failed
 from exporter.store import OTHER, Store
-from exporter.store.live import MAX_SERIES, Series
+from exporter.store.live import MAX_SERIES
 
 REQUESTS = Metric(
     "http_requests_total",
@@ -46,7 +46,6 @@ CONNECTIONS_TOTAL = Metric(
 )
 
 CLIENT_GONE = 499  # nginx's code, which the field has adopted
-TICK_SECONDS = 0.5  # how old a gauge of another worker may be
 # RFC 9110 and PATCH; any other method comes from a scanner and shares one label value.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 TENANT = "tenant"
@@ -81,8 +80,8 @@ class HTTPSeries:
         live = [_with(metric, ended) for metric in (REQUESTS, DURATION, RESPONSE_SIZE, EXCEPTIONS)]
         now = [_with(metric, names) for metric in (IN_PROGRESS, CONNECTIONS, CONNECTIONS_TOTAL)]
         _agree(store, names, tenant is not None)
-        self.requests, self.duration, self.size, self.exceptions = (metric.on(store) for metric in live)
-        self.connections, self.connections_total = (metric.on(store) for metric in now[1:])
+        self.requests, self.duration, self.size, self.exceptions = map(store.live, live)
+        self.connections, self.connections_total = map(store.live, now[1:])
         self.in_progress: Metric = now[0]
 
     @property
@@ -102,7 +101,7 @@ class HTTPSeries:
 
     def if_room(self, added: tuple[str, ...]) -> tuple[str, ...]:
         """Return the same while there is room for series of further tenants, and else those of "other"."""
-        if self._tenant is not None and _count(self.requests) >= _CROWDED:
+        if self._tenant is not None and len(self.requests.children) >= _CROWDED:
             return (*self.constant, OTHER)
         return added
 
@@ -139,7 +138,3 @@ def _agree(store: Store, names: tuple[str, ...], tenant: bool) -> None:
 
 def _said(names: tuple[str, ...], tenant: bool) -> str:
     return str([*names, TENANT] if tenant else list(names))
-
-
-def _count(metric: Live) -> int:
-    return len(metric.children) if isinstance(metric, Series) else 0

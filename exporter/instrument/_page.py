@@ -1,12 +1,13 @@
 """The metrics page over HTTP: who may have it, in which format, in which pieces."""
 
+import asyncio
 import hmac
 import zlib
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from exporter.store import Store
-from exporter.store.text import OPENMETRICS, TEXT
+from exporter.store.text import OPENMETRICS, TEXT, encoded
 
 # Bytes of the page that leave in one go; between two of them other requests have their turn.
 _PIECE = 32 * 1024
@@ -50,8 +51,33 @@ class Page:
             waiting.append(text)
             length += len(text)
             if length >= _PIECE:
-                piece = "".join(waiting).encode()
+                piece = encoded("".join(waiting))
                 waiting, length = [], 0
                 yield packer.compress(piece) if packer else piece
-        piece = "".join(waiting).encode()
+        piece = encoded("".join(waiting))
         yield packer.compress(piece) + packer.flush() if packer else piece
+
+
+async def send_page(page: Page, scope: Mapping[str, Any], send: Callable[[Any], Awaitable[None]]) -> None:
+    """Answer an ASGI request for the page, piece by piece, so that others have their turn."""
+    headers = {key.lower(): value.decode("latin-1") for key, value in scope["headers"]}
+    answer = page.answer(
+        authorization=headers.get(b"authorization", ""),
+        accept=headers.get(b"accept", ""),
+        accept_encoding=headers.get(b"accept-encoding", ""),
+    )
+    pairs = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
+    await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
+    for piece in answer.body:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await _turn()
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _turn() -> None:
+    """Let other requests have their turn."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:  # another kind of loop
+        return
+    await asyncio.sleep(0)

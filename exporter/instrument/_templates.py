@@ -1,6 +1,8 @@
 """Which route template answered a request: `/users/{id}`, never `/users/7`."""
 
+import re
 from collections.abc import Iterable, Iterator, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 UNMATCHED = "unmatched"
@@ -15,7 +17,7 @@ class Templates:
 
     def __init__(self, app: Any) -> None:
         self._app = app
-        self._prefixes: dict[int, str] = {}
+        self._prefixes: dict[int, list[str]] = {}  # more than one where a route is mounted at several places
         self._endpoints: dict[int, str] = {}
         # Routes are kept alive here, so an id is never used again by another object.
         self._seen: list[Any] = []
@@ -27,8 +29,13 @@ class Templates:
             return self._by_endpoint(scope.get("endpoint"))
         if id(route) not in self._prefixes:
             self._learn()
-        prefix = self._prefixes.setdefault(id(route), "")
+        prefixes = self._prefixes.setdefault(id(route), [""])
+        prefix = prefixes[0] if len(prefixes) == 1 else _chosen(prefixes, scope)
         return (prefix + _own_path(route, scope)) or "/"
+
+    def is_ambiguous(self, route: Any) -> bool:
+        """Whether requests to this route may have several templates."""
+        return len(self._prefixes.get(id(route), ())) > 1
 
     def all(self) -> Iterator[tuple[str, set[str]]]:
         """Yield the template and methods of every route that is known before the first request."""
@@ -48,7 +55,9 @@ class Templates:
     def _walk(self, routes: Iterable[Any], prefix: str) -> None:
         for route in routes:
             self._seen.append(route)
-            self._prefixes.setdefault(id(route), prefix)
+            prefixes = self._prefixes.setdefault(id(route), [])
+            if prefix not in prefixes:
+                prefixes.append(prefix)
             if hasattr(route, "endpoint"):
                 path = prefix + (getattr(route, "path", "") or "")
                 self._endpoints.setdefault(id(route.endpoint), path)
@@ -59,6 +68,25 @@ class Templates:
             inner = getattr(route, "routes", None)
             if inner:  # a Mount (with a path) or a Host (without one)
                 self._walk(inner, prefix + (getattr(route, "path", "") or ""))
+
+
+def _chosen(prefixes: list[str], scope: MutableMapping[str, Any]) -> str:
+    """Return the prefix that the path of the mounts fits, to the last one as far as possible.
+
+    A server may be behind a root path of its own, so the path of the mounts need not begin at the start.
+    """
+    mounted = scope.get("root_path", "")
+    fitting = [prefix for prefix in prefixes if _pattern(prefix).search(mounted)]
+    # The first that the router would try, but /b/a rather than /a.
+    return max(fitting or prefixes[:1], key=lambda prefix: prefix.count("/"))
+
+
+@lru_cache
+def _pattern(prefix: str) -> re.Pattern[str]:
+    parts = re.split(r"(\{[^}]*\})", prefix)
+    any_of = {True: ".+", False: "[^/]+"}  # a path parameter may have slashes
+    found = [any_of[":path}" in part] if part.startswith("{") else re.escape(part) for part in parts]
+    return re.compile("".join(found) + "$")
 
 
 def _own_path(route: Any, scope: MutableMapping[str, Any]) -> str:

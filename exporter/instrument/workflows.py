@@ -75,6 +75,7 @@ class Workflows:
         self.running: set[Run] = set()
         self._names: set[str] = set()
         store.at_scrape(self._read)
+        store.at_fork(self._forked)
 
     @classmethod
     def of(cls, store: Store) -> "Workflows":
@@ -97,6 +98,10 @@ class Workflows:
             yield IN_PROGRESS.sample(len(ages), workflow=name)
             yield OLDEST.sample(max(ages, default=0.0), workflow=name)
 
+    def _forked(self) -> None:
+        """Leave the runs under way to the parent."""
+        self.running.clear()
+
     @contextmanager
     def run(self, name: str, *, current: bool = True) -> Iterator["Run"]:
         """Time one execution. The exception that ends it passes through.
@@ -113,8 +118,9 @@ class Workflows:
             status = _status(error)
             raise
         finally:
-            self.running.discard(run)
-            run.finished(status)
+            if run in self.running:  # else it is the run of a process that we were forked from
+                self.running.discard(run)
+                run.finished(status)
 
     def step(self, name: str) -> Any:
         """Time a step of the run that this code stands in."""

@@ -1,74 +1,56 @@
 """HTTP requests of a WSGI application, with the same metrics as through ASGI."""
 
+import sys
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from time import perf_counter
-from typing import Any
+from typing import Any, Unpack
 
+from exporter.instrument import _layer, _trace
+from exporter.instrument._answer import Answer, Environ, StartResponse
 from exporter.instrument._guard import failed, guarded
-from exporter.instrument._http import (
-    CLIENT_GONE,
-    DURATION,
-    RESPONSE_SIZE,
-    TICK_SECONDS,
-    HTTPSeries,
-    Tenant,
-    bounded_method,
-)
-from exporter.instrument._page import Page
-from exporter.instrument._templates import UNMATCHED
+from exporter.instrument._http import DURATION, RESPONSE_SIZE
+from exporter.instrument._layer import Layer, Options
+from exporter.instrument._ticks import ThreadTicks
 from exporter.store import Store
 
-Environ = dict[str, Any]
-StartResponse = Callable[..., Any]
 WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
-# Templates and methods of the routes that are known before the first request.
-Routes = Callable[[], Iterable[tuple[str, Iterable[str]]]]
+Routes = Callable[[], _layer.Routes]
 
 
-class WSGIMetrics:
+class WSGIMetrics(Layer):
     """WSGI middleware around a whole application; what it answers passes through untouched.
 
-    `metrics_path`, `skip`, `token`, `labels` and `tenant` are those of `exporter.instrument.instrument`,
-    which also knows how to ask Flask and Django for route templates. An application of another kind says
-    which route it has chosen by `routed(environ, template)`; until then, a request is `unmatched`.
+    The options are those of `exporter.instrument.instrument`, which also knows how to ask Flask and Django
+    for route templates. An application of another kind says which route it has chosen by
+    `routed(environ, template)`; until then, a request is `unmatched`. `routes` gives the templates and
+    methods that are known before the first request.
     """
 
     def __init__(
-        self,
-        app: WSGIApp,
-        store: Store,
-        *,
-        routes: Routes = tuple,
-        metrics_path: str = "/metrics",
-        skip: tuple[str, ...] = (),
-        token: str = "",
-        labels: Mapping[str, str] | None = None,
-        tenant: Tenant | None = None,
+        self, app: WSGIApp, store: Store, *, routes: Routes = tuple, **options: Unpack[Options]
     ) -> None:
+        super().__init__(store, **options)
         self.app = app
-        self.enabled = True
-        self._store = store
-        self._series = HTTPSeries(store, labels, tenant)
-        self._routes: Routes | None = routes
-        self._metrics_path = metrics_path or None  # an empty path is the application's own
-        self._skip = frozenset(skip)
-        self._page = Page(store, token)
-        self._in_flight: dict[int, _Answer] = {}
+        self._known_routes = routes
+        self._in_flight: dict[int, Answer] = {}
         self._gauges: dict[tuple[str, str], Any] = {}
-        self._known: dict[tuple[str, ...], tuple[Any, Any, Any]] = {}
-        self._next_tick = 0.0
-        self._unsettled = False
+        self._known: dict[tuple[str, ...], tuple[Any, ...]] = {}
+        self._ticks = ThreadTicks.of(store)
+        store.at_move(self._moved)
+        store.at_fork(self._forked)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request as the application does."""
         path = environ.get("PATH_INFO", "")
         if not self.enabled or path in self._skip:
             return self.app(environ, start_response)
-        if path == self._metrics_path and environ.get("REQUEST_METHOD") in ("GET", "HEAD"):
+        is_page = bool(path) and path == self._metrics_path  # an empty path is the application's own
+        if is_page and environ.get("REQUEST_METHOD") in ("GET", "HEAD"):
             return self._serve(environ, start_response)
-        answer = _Answer(self, environ, start_response)
+        self._begin()
+        answer = Answer(self, environ, start_response)
         self._in_flight[id(environ)] = answer
         self._in_progress(answer)
         try:
@@ -78,15 +60,12 @@ class WSGIMetrics:
             raise
         return answer.around(body)
 
-    def disable(self) -> None:
-        """Stop counting and serving; the application goes on behind a plain pass-through."""
-        self.enabled = False
-
     def routed(self, environ: Environ, template: str) -> None:
         """Say which route answers the request under way with this environ."""
         answer = self._in_flight.get(id(environ))
         if answer is not None:
             answer.route = template
+            self._look_for_trace(answer)
             self._in_progress(answer)
 
     def raised(self, environ: Environ, error: BaseException) -> None:
@@ -98,9 +77,29 @@ class WSGIMetrics:
                 added = self._series.added(environ)
                 self._series.exceptions.labels(answer.route, type(error).__name__, *added).inc()
 
-    def _in_progress(self, answer: "_Answer") -> None:
+    def started(self, answer: Answer) -> None:
+        """Take note that an answer begins."""
+        self._look_for_trace(answer)
+
+    def ended(self, answer: Answer, status: str) -> None:
+        """Record an answer whose last byte is out."""
+        seconds = perf_counter() - answer.started
+        self._in_flight.pop(id(answer.environ), None)
+        try:
+            if answer.gauge is not None:
+                answer.gauge.dec()
+            self._record(answer, status, seconds)
+        except Exception:
+            failed(self._store, "http")
+
+    def _begin(self) -> None:
+        with guarded(self._store, "http"):
+            self._announce()
+            self._ticks.ensure(perf_counter())
+
+    def _in_progress(self, answer: Answer) -> None:
         """Count an answer as in progress under its route, as soon as that is known."""
-        # Counted up and down rather than read at a scrape: a worker that is busy cannot publish.
+        # Counted up and down rather than read at a scrape: a worker that is busy may not publish in time.
         try:
             key = (answer.method, answer.route)
             gauge = self._gauges.get(key)
@@ -114,65 +113,56 @@ class WSGIMetrics:
         except Exception:
             failed(self._store, "http")
 
-    def _leave(self, answer: "_Answer", status: str) -> None:
-        """Record an answer whose last byte is out."""
-        now = perf_counter()
-        self._in_flight.pop(id(answer.environ), None)
-        try:
-            if answer.gauge is not None:
-                answer.gauge.dec()
-            self._record(answer, status, now - answer.started)
-            if now > self._next_tick or (self._unsettled and not self._in_flight):
-                self._tick(now)
-        except Exception:
-            failed(self._store, "http")
+    def _look_for_trace(self, answer: Answer) -> None:
+        # While the framework is at work, because its instrumentation ends the span before the last byte.
+        if self._exemplars and answer.trace is None and "opentelemetry.trace" in sys.modules:
+            with guarded(self._store, "http"):
+                answer.trace = _trace.of_span()
 
-    def _record(self, answer: "_Answer", status: str, seconds: float) -> None:
+    def _record(self, answer: Answer, status: str, seconds: float) -> None:
         key = (answer.method, answer.route, status, *self._series.added(answer.environ))
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = self._learn(*key)
         # The same as inc() and observe(), without the calls: this runs with every request.
-        requests, duration, sizes = known
-        requests._cells[requests._at] += 1
-        cells = duration._cells
-        cells[duration._at + bisect_left(DURATION.buckets, seconds)] += 1
-        cells[duration._sum] += seconds
-        cells = sizes._cells
-        cells[sizes._at + bisect_left(RESPONSE_SIZE.buckets, answer.size)] += 1
-        cells[sizes._sum] += answer.size
+        cells, at = known[0], known[1]
+        cells[at] += 1.0
+        cells, at = known[2], known[3]
+        cells[at] += seconds
+        bucket = bisect_left(DURATION.buckets, seconds)
+        cells[at + 1 + bucket] += 1.0
+        cells, at = known[4], known[5]
+        cells[at] += answer.size
+        cells[at + 1 + bisect_left(RESPONSE_SIZE.buckets, answer.size)] += 1.0
+        if self._exemplars:
+            trace = answer.trace
+            if trace is None and "HTTP_TRACEPARENT" in answer.environ:
+                trace = _trace.of_header(answer.environ["HTTP_TRACEPARENT"].encode("latin-1", "replace"))
+            if trace:
+                known[6].note(bucket, seconds, trace)
 
-    def _learn(self, method: str, route: str, status: str, *added: str) -> tuple[Any, Any, Any]:
+    def _learn(self, method: str, route: str, status: str, *added: str) -> tuple[Any, ...]:
         series, final = self._series, self._series.if_room(added)
         if not (len(status) == 3 and status.isdecimal() and status.isascii()):
             raise ValueError(f"the application answers with the status {status!r}")
         # Not all methods of a route are known beforehand, and its tenants never are.
         series.requests.labels(method, route, "500", *final)
-        return (
-            series.requests.labels(method, route, status, *final),
-            series.duration.labels(method, route, f"{status[0]}xx", *final),
-            series.size.labels(method, route, *final),
-        )
+        requests = series.requests.labels(method, route, status, *final)
+        duration = series.duration.labels(method, route, f"{status[0]}xx", *final)
+        size = series.size.labels(method, route, *final)
+        return (*requests.place, *duration.place, *size.place, duration)
 
-    def _tick(self, now: float) -> None:
-        """Publish gauges for the other workers. There is no loop, so requests give the occasion."""
-        self._announce()
-        self._next_tick = now + TICK_SECONDS
-        # What is published while others are under way would stay for ever if they were the last.
-        self._unsettled = bool(self._in_flight)
-        self._store.tick()
+    def _moved(self) -> None:
+        self._known.clear()
 
-    def _announce(self) -> None:
-        """Make the 500s of every known route exist at 0, so that the first one is seen as an increase."""
-        routes, self._routes = self._routes, None
-        if routes is None or self._series.by_tenant:
-            return
-        with guarded(self._store, "http"):
-            for template, methods in routes():
-                for method in methods:
-                    self._series.requests.labels(
-                        bounded_method(method), template, "500", *self._series.constant
-                    )
+    def _forked(self) -> None:
+        """Leave the requests under way to the parent."""
+        for answer in list(self._in_flight.values()):
+            answer.done, answer.gauge = True, None
+        self._in_flight.clear()
+
+    def _routes(self) -> _layer.Routes:
+        return self._known_routes()
 
     def _serve(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         self._announce()
@@ -183,141 +173,3 @@ class WSGIMetrics:
         )
         start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", answer.headers)
         return answer.body if environ.get("REQUEST_METHOD") == "GET" else ()
-
-
-class _Answer:
-    """One request under way. The server iterates over this, and so over what the application returned."""
-
-    __slots__ = (
-        "_body",
-        "_done",
-        "_headers",
-        "_layer",
-        "_next",
-        "_start",
-        "_status",
-        "_write",
-        "environ",
-        "gauge",
-        "method",
-        "raised",
-        "route",
-        "size",
-        "started",
-    )
-
-    def __init__(self, layer: WSGIMetrics, environ: Environ, start_response: StartResponse) -> None:
-        self.started = perf_counter()
-        self.environ = environ
-        self.method = bounded_method(environ.get("REQUEST_METHOD", ""))
-        self.route = UNMATCHED
-        self.size = 0
-        self.raised = False
-        self.gauge: Any = None
-        self._layer = layer
-        self._start = start_response
-        self._status = ""
-        self._headers: Any = ()
-        self._done = False
-
-    def start(self, status: str, headers: Any, exc_info: Any = None) -> Any:
-        """Stand in for the server's start_response."""
-        self._status, self._headers = status[:3], headers
-        given = (status, headers) if exc_info is None else (status, headers, exc_info)
-        self._write = self._start(*given)
-        return self._count_written
-
-    def around(self, body: Iterable[bytes]) -> Iterable[bytes]:
-        """Return what the server shall iterate over."""
-        self._body = body
-        wrapper = self.environ.get("wsgi.file_wrapper")
-        if isinstance(wrapper, type) and isinstance(body, wrapper) and self._hooked(body):
-            return body
-        return _Counted(self) if hasattr(body, "__len__") else self
-
-    def fail(self, error: BaseException) -> None:
-        """End with an exception, which its server turns into a 500 or a broken answer."""
-        if not self._done:
-            self._layer.raised(self.environ, error)
-            self._end("500")
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            self._next = iter(self._body).__next__
-        except BaseException as error:
-            self.fail(error)
-            raise
-        return self
-
-    def __next__(self) -> bytes:
-        try:
-            piece = self._next()
-        except StopIteration:
-            self._end(self._status or "500")
-            raise
-        except BaseException as error:
-            self.fail(error)
-            raise
-        if isinstance(piece, bytes):  # else the server will complain, not we
-            self.size += len(piece)
-        return piece
-
-    def close(self) -> None:
-        """End a request: early when the server has not come to the end, because nobody is listening."""
-        if not self._done:
-            self._end(self._status or "500" if self._is_whole() else str(CLIENT_GONE))
-        close = getattr(self._body, "close", None)
-        if close is not None:
-            close()
-
-    def _end(self, status: str) -> None:
-        if not self._done:
-            self._done = True
-            self._layer._leave(self, status)
-
-    def _is_whole(self) -> bool:
-        """Whether a server may rightly stop here: with all that was announced, or where no body is due."""
-        if self.method == "HEAD" or self._status in ("", "204", "304"):
-            return True
-        length = self._declared_length()
-        return length is not None and self.size >= length
-
-    def _declared_length(self) -> int | None:
-        for name, value in self._headers:
-            if name.lower() == "content-length" and value.isdecimal():
-                return int(value)
-        return None
-
-    def _count_written(self, piece: bytes) -> None:
-        self._write(piece)
-        self.size += len(piece)
-
-    def _hooked(self, body: Any) -> bool:
-        """A server sends its own file wrapper by itself, without iterating; only its end can be seen."""
-        close = getattr(body, "close", None)
-
-        def closed() -> None:
-            self.size = self._declared_length() or 0
-            self._end(self._status or "500")
-            if close is not None:
-                close()
-
-        try:
-            body.close = closed
-        except (AttributeError, TypeError):
-            return False
-        return True
-
-
-class _Counted:
-    """The same for a list: some servers take a Content-Length from its one piece."""
-
-    def __init__(self, answer: _Answer) -> None:
-        self._answer = answer
-        self.close = answer.close
-
-    def __len__(self) -> int:
-        return len(self._answer._body)  # type: ignore[arg-type]
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._answer)

@@ -4,17 +4,17 @@ What holds, and why:
 
 - A worker writes its own file and no other; a cell is 8 aligned bytes, so a reader sees the old or the new
   number, never half of one. A histogram read in between may lack one observation in one of its cells.
+- An exemplar is the one thing of more than a cell; a checksum tells whether it is whole (see `exemplars`).
 - An entry is visible once the file's count of used bytes covers it, which is written last: a worker killed
   at any instant leaves whole entries only.
 - A worker holds the lock of its file while it lives; the kernel drops it with the process, whatever ended
-  it. A file without a lock is a dead worker's, and the next scrape folds it away (see `merge.Family`).
+  it. A file without a lock is a dead worker's, and the next scrape folds it away (see `files.Files`).
 - Counts, and the newest values, outlive their worker; gauges of the living are added up, so what a dead
   worker had in progress is gone with it.
 - Whatever goes wrong with files (none possible, full, removed) leaves this worker with cells in its own
   memory: its numbers are right, those of the others are missing, and `watchkeeper_store_degraded` says so.
 """
 
-import inspect
 import itertools
 import json
 import logging
@@ -28,11 +28,13 @@ from typing import Any, TypeVar, cast
 from prometheus_client import metrics_core
 from prometheus_client.registry import REGISTRY, Collector, CollectorRegistry
 
-from exporter.catalog import Live, Metric, Sample
-from exporter.store import family, process, text
-from exporter.store.area import DECLARATION, Area, Reader, Shape
+from exporter.catalog import Metric, Sample
+from exporter.store import families, family, process, readers, text
+from exporter.store.area import DECLARATION, Shape
 from exporter.store.live import OTHER, Cells, Series
-from exporter.store.merge import Family, Numbers, Slots, View
+from exporter.store.merge import Numbers
+from exporter.store.place import Place
+from exporter.store.readers import Held, Read
 
 DEGRADED = Metric(
     "watchkeeper_store_degraded",
@@ -43,7 +45,6 @@ DEGRADED = Metric(
 WORKERS = Metric("watchkeeper_workers", "gauge", "Worker processes of the application that count together.")
 
 T = TypeVar("T")
-Read = Callable[[], Iterable[Sample]]
 
 # A store hangs on its registry, and goes with it.
 _ATTRIBUTE = "_watchkeeper_store"
@@ -59,17 +60,14 @@ class Store(Collector):
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
         self._series: dict[str, Series] = {}
-        self._readers: list[Callable[[], Callable[[], Iterable[Sample]] | None]] = []
         self._shared: dict[str, Any] = {}
         self._lock = threading.RLock()
+        self._ticking = threading.RLock()
         self._silent = threading.local()
         # Workers make their stores in the same order, so the number says which ones belong together.
         self._name = f"store{next(_numbers)}"
-        self._areas: list[Area] = []
-        self._views: list[View] = []
-        self._slots = Slots()
-        self._family: Family | None = None
-        self._path = Path()
+        self._place = Place(self._name)
+        self._readers, self._movers, self._forkers = Held(), Held(), Held()
         self.at_scrape(self._read_self)
         # The default registry tells of the process; elsewhere nobody has asked for it.
         self._process: process.Watch | None = None
@@ -90,7 +88,7 @@ class Store(Collector):
                 setattr(registry, _ATTRIBUTE, store)
             return store
 
-    def live(self, metric: Metric) -> Live:
+    def live(self, metric: Metric) -> Series:
         """Return the live form of `metric`. Raises ValueError when another metric has its name."""
         series = self._series.get(metric.name)
         if series is None:
@@ -105,16 +103,22 @@ class Store(Collector):
         What several readers say of one series is merged as its metric tells. A method is held weakly: it
         goes with its object.
         """
-        held = weakref.WeakMethod(read) if inspect.ismethod(read) else lambda: read
-        self._readers.append(held)
+        remove = self._readers.add(read)
 
         def stop() -> None:
-            if held in self._readers:
-                self._readers.remove(held)
-                for sample in _read(read):
+            if remove():
+                for sample in readers.read(read):
                     self.live(sample.metric).labels(*sample.labels).set(0)
 
         return stop
+
+    def at_move(self, forget: Callable[[], object]) -> None:
+        """Call this when series have got other cells, for who keeps cells himself. Methods: held weakly."""
+        self._movers.add(forget)
+
+    def at_fork(self, forget: Callable[[], object]) -> None:
+        """Call this in a forked child: what is under way is its parent's. Methods are held weakly."""
+        self._forkers.add(forget)
 
     def share(self, name: str, make: Callable[[], T]) -> T:
         """Return what `make` made the first time: one for all who use this store."""
@@ -125,36 +129,30 @@ class Store(Collector):
 
     def tick(self) -> None:
         """Publish what readers see, for the other workers to find; call it about twice a second."""
-        found: dict[tuple[Metric, tuple[str, ...]], float] = {}
-        for held in list(self._readers):
-            read = held()
-            if read is None:
-                self._readers.remove(held)
-                continue
-            for metric, labels, value in _read(read):
-                before = found.get((metric, labels))
-                if before is not None:
-                    value = before + value if metric.merge == "sum" else max(before, value)
-                found[metric, labels] = value
-        for (metric, labels), value in found.items():
-            self.live(metric).labels(*labels).set(value)
+        if not self._place.is_ours:
+            self._move_out()
+        with self._ticking:
+            samples = [sample for read in self._readers for sample in readers.read(read)]
+            for (metric, labels), value in readers.together(samples).items():
+                self.live(metric).labels(*labels).set(value)
 
     def numbers(self) -> Numbers:
         """Return what the whole family of workers says now."""
         self.tick()
+        try:
+            return self._read()
+        except OSError:
+            _log.warning("the workers' folder is gone; this worker goes on alone", exc_info=True)
+            self._place.be_alone()
+            self.tick()  # so that this very page says so
+            return self._read()
+
+    def _read(self) -> Numbers:
         with self._lock:
-            if self._family is not None:
-                try:
-                    return self._family.read(self._path, self._views)
-                except OSError:
-                    _log.warning("the workers' folder is gone; this worker goes on alone", exc_info=True)
-                    self._family = None
-                    self.tick()  # so that this very page says so
-            return Numbers(self._slots, self._views)
+            return self._place.read()
 
     def _read_self(self) -> Iterator[Sample]:
-        alone = bool(self._areas) and (self._family is None or len(self._areas) > 1)
-        yield DEGRADED.sample(int(alone))
+        yield DEGRADED.sample(int(self._place.degraded))
         yield WORKERS.sample(1)
 
     def describe(self) -> Iterable[metrics_core.Metric]:
@@ -164,11 +162,11 @@ class Store(Collector):
     def collect(self) -> Iterator[metrics_core.Metric]:
         """Yield all metrics as prometheus_client's families, for its tools and for tests."""
         if not getattr(self._silent, "on", False):
-            yield from text.families_of(self.numbers())
+            yield from families.families_of(self.numbers())
 
     def page(self, *, openmetrics: bool = False) -> bytes:
         """Return everything in the registry as Prometheus reads it."""
-        return b"".join([piece.encode() for piece in self.pages(openmetrics=openmetrics)])
+        return b"".join([text.encoded(piece) for piece in self.pages(openmetrics=openmetrics)])
 
     def pages(self, *, openmetrics: bool = False) -> Iterator[str]:
         """Yield the page in short pieces, so that an event loop gets its turn in between."""
@@ -187,22 +185,33 @@ class Store(Collector):
         """Whether prometheus_client tells of this one process what concerns all workers."""
         if self._process is None:
             return False
-        several = self._family is not None and self._family.workers > 1
-        return name.startswith("process_") or (several and name.startswith("python_gc_"))
+        return name.startswith("process_") or (self._place.workers > 1 and name.startswith("python_gc_"))
 
     def after_fork(self) -> None:
         """Go on as another worker: with files and locks of its own, and nothing counted yet."""
-        self._lock = threading.RLock()
-        for area in self._areas:
-            area.close()
-        if self._family is not None:
-            self._family.close()
-        opened = bool(self._areas)
-        self._areas, self._views, self._slots, self._family = [], [], Slots(), None
-        if opened:
-            for series in self._series.values():
+        self._lock, self._ticking = threading.RLock(), threading.RLock()
+        self._place.leave()
+        for forget in self._forkers:
+            forget()
+        self._settle(with_values=False)
+
+    def _move_out(self) -> None:
+        """Go on in a folder of another user, who this process is by now, with all that it has counted."""
+        with self._lock:
+            if not self._place.is_ours:
+                left = self._place
+                self._settle(with_values=True)
+                left.leave()
+
+    def _settle(self, *, with_values: bool) -> None:
+        left, self._place = self._place, Place(self._name)
+        if left.opened:
+            for series in list(self._series.values()):
                 self._declare(series.metric)
-                series.move()
+                series.move(with_values=with_values)
+            self._begin()
+        for forget in self._movers:
+            forget()
 
     def _new(self, metric: Metric) -> Series:
         with self._lock:
@@ -214,57 +223,25 @@ class Store(Collector):
                         "name, or instrument() a registry of its own",
                         metric.name,
                     )
+                first = not self._place.opened
                 self._declare(metric)
                 self._series[metric.name] = Series(metric, self._allocate)
+                if first:
+                    self._begin()
             return self._series[metric.name]
+
+    def _begin(self) -> None:
+        # A worker counts before it has answered anything. The first of a family may be no worker at all, but
+        # one that only starts them; if it is one, it ticks.
+        if family.root().pid != os.getpid():
+            WORKERS.on(self).set(1)
 
     def _declare(self, metric: Metric) -> None:
         self._allocate(json.dumps(metric.declaration()), Shape(DECLARATION, 0))
 
     def _allocate(self, key: str, shape: Shape) -> tuple[Cells, int]:
         with self._lock:
-            if not self._areas:
-                self._open()
-            try:
-                return self._areas[-1].cells, self._areas[-1].add(key, shape.kind, shape.cells)
-            except OSError:
-                # No room for the others to see it; our own page still shall have it.
-                self._alone("no room for the workers' files")
-                return self._areas[-1].cells, self._areas[-1].add(key, shape.kind, shape.cells)
-
-    def _open(self) -> None:
-        try:
-            folder = family.folder()
-            self._family = Family(folder, self._name, self._slots)
-            self._path = self._family.new_file()
-            self._take(Area.in_file(self._path))
-            weakref.finalize(self, _discard, self._areas[-1], self._path, os.getpid()).atexit = False
-        except OSError:
-            self._family = None
-            self._alone("no place for the workers' files")
-
-    def _alone(self, why: str) -> None:
-        _log.warning("%s: this page shows one worker's own numbers", why)
-        self._take(Area.in_memory())
-
-    def _take(self, area: Area) -> None:
-        self._areas.append(area)
-        self._views.append(View(Reader(area.whole())))
-
-
-def _read(read: Read) -> list[Sample]:
-    try:
-        return list(read())
-    except Exception:  # a scrape must not fail for one pool that is closing
-        _log.debug("a reader at scrape time failed", exc_info=True)
-        return []
-
-
-def _discard(area: Area, path: Path, pid: int) -> None:
-    """Remove the file of a store that nobody holds any more; in a forked child it is the parent's."""
-    if os.getpid() == pid:
-        path.unlink(missing_ok=True)
-    area.close()
+            return self._place.allocate(key, shape)
 
 
 def _after_fork_in_child() -> None:

@@ -4,27 +4,23 @@ import contextlib
 import fcntl
 import mmap
 import os
-import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 # Virtual space only: a file has blocks for what is used, a step at a time.
 MOST_BYTES = 256 * 1024 * 1024
 _STEP = 64 * 1024
-_HEAD = 64  # magic, used bytes, and a cell that stays 0
-_MAGIC = 0x32_57_4B_50  # changes with the format, so that two releases never misread each other
+_HEAD = 64  # magic and used bytes; the rest is kept free
+_MAGIC = 0x33_57_4B_50  # changes with the format, so that two releases never misread each other
 _ENTRY = struct.Struct("<IHHQ")  # length of the key, cells, kind, unused: 16 bytes keep cells aligned
-_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\[\\n"])*)"')
-_ESCAPED = re.compile(r'\\[\\n"]')
-_UNESCAPED = {r"\\": "\\", r"\n": "\n", r"\"": '"'}
-ZERO = 2  # index of the cell that stays 0
 
 # What an entry holds, and so how several workers' become one:
 # COUNT is added up and outlives its worker; LIVE is added up over the living; NEWEST is a value and the time
-# when it was set, the latest wins and outlives its worker; MAX is the greatest of the living.
-DECLARATION, FOLDED, COUNT, LIVE, NEWEST, MAX = range(6)
+# when it was set, the latest wins and outlives its worker; MAX is the greatest of the living. An EXEMPLAR
+# belongs to a COUNT; the latest wins and outlives its worker.
+DECLARATION, FOLDED, COUNT, LIVE, NEWEST, MAX, EXEMPLAR = range(7)
 
 
 class Shape(NamedTuple):
@@ -37,7 +33,9 @@ class Shape(NamedTuple):
     def of(cls, declaration: dict[str, Any]) -> "Shape":
         """Return the shape of a declared metric."""
         if declaration["kind"] == "histogram":
-            return cls(COUNT, len(declaration["buckets"]) + 2)  # a cell beyond the last bound, and the sum
+            return cls(
+                COUNT, len(declaration["buckets"]) + 2
+            )  # the sum first; last, what is beyond all bounds
         if declaration["kind"] == "counter":
             return cls(COUNT, 1)
         return {"sum": cls(LIVE, 1), "newest": cls(NEWEST, 2), "max": cls(MAX, 1)}[declaration["merge"]]
@@ -177,30 +175,3 @@ class Reader:
                 return
             self._seen = end
             yield Entry(key, kind, (start + padded) // 8, cells)
-
-
-def series_key(name: str, labels: Iterable[str], values: Iterable[str]) -> str:
-    """Return the key of a series, as it stands on the page: `name{label="value"}`."""
-    pairs = [f'{label}="{escaped(value)}"' for label, value in zip(labels, values, strict=True)]
-    return f"{name}{{{','.join(pairs)}}}"
-
-
-def series_of(key: str) -> tuple[str, str]:
-    """Return the metric's name and the labels, as they stand on the page."""
-    name, _, labels = key.partition("{")
-    return name, labels[:-1]
-
-
-def labels_of(text: str) -> dict[str, str]:
-    """Return labels by name. Raises ValueError for what `series_key` cannot have written."""
-    found = _LABEL.findall(text)
-    if ",".join([f'{name}="{value}"' for name, value in found]) != text:
-        raise ValueError(f"these are not labels: {text!r}")
-    return {name: _ESCAPED.sub(lambda match: _UNESCAPED[match[0]], value) for name, value in found}
-
-
-def escaped(value: str) -> str:
-    """Return a label's value as it stands on the page."""
-    if "\\" in value or '"' in value or "\n" in value:
-        return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
-    return value

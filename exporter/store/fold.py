@@ -1,11 +1,24 @@
 """Folding: the files of dead workers become one, in which nothing that outlives a worker is lost."""
 
 import json
+from array import array
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from exporter.store.area import COUNT, DECLARATION, FOLDED, NEWEST, Area, Entry, Reader, Shape, series_of
+from exporter.store import exemplars
+from exporter.store.area import (
+    COUNT,
+    DECLARATION,
+    EXEMPLAR,
+    FOLDED,
+    NEWEST,
+    Area,
+    Entry,
+    Reader,
+    Shape,
+)
+from exporter.store.keys import series_of
 
 
 class _Part(NamedTuple):
@@ -14,6 +27,7 @@ class _Part(NamedTuple):
     declaration: str
     shape: Shape
     series: dict[str, list[float]]  # by key
+    exemplars: dict[str, exemplars.Exemplar]
 
 
 def fold(folder: Path, folded: Path, dead: list[str]) -> list[str]:
@@ -53,7 +67,7 @@ def together(readers: Iterable[Reader], names: Iterable[str]) -> bytes:
                 _add(entry, reader, declared, parts)
             except (ValueError, KeyError, TypeError):  # a torn file loses what is torn
                 continue
-    return _written([(name, Shape(FOLDED, 0), []) for name in names], parts)
+    return _written([(name, Shape(FOLDED, 0), b"") for name in names], parts)
 
 
 def _reader(path: Path) -> Reader | None:
@@ -67,7 +81,7 @@ def _add(entry: Entry, reader: Reader, declared: dict[str, _Part], parts: dict[s
     if entry.kind == DECLARATION:
         declaration = json.loads(entry.key)
         same = json.dumps({**declaration, "help": ""})
-        new = _Part(entry.key, Shape.of(declaration), {})
+        new = _Part(entry.key, Shape.of(declaration), {}, {})
         declared[declaration["name"]] = parts.setdefault(same, new)
     elif entry.kind in (COUNT, NEWEST):
         part = declared[series_of(entry.key)[0]]
@@ -81,17 +95,27 @@ def _add(entry: Entry, reader: Reader, declared: dict[str, _Part], parts: dict[s
             part.series[entry.key] = [a + b for a, b in zip(before, cells, strict=True)]
         elif cells[1] > before[1]:  # set later
             part.series[entry.key] = cells
+    elif entry.kind == EXEMPLAR and entry.cells == exemplars.CELLS:
+        _add_exemplar(entry, reader, declared)
 
 
-def _written(first: list[tuple[str, Shape, list[float]]], parts: dict[str, _Part]) -> bytes:
+def _add_exemplar(entry: Entry, reader: Reader, declared: dict[str, _Part]) -> None:
+    part = declared[series_of(exemplars.place_of(entry.key)[1])[0]]
+    found = exemplars.read(reader.cells, entry.at)
+    if found is not None:
+        part.exemplars[entry.key] = max(found, part.exemplars.get(entry.key, found))
+
+
+def _written(first: list[tuple[str, Shape, bytes]], parts: dict[str, _Part]) -> bytes:
     entries = list(first)
     for part in parts.values():
-        entries.append((part.declaration, Shape(DECLARATION, 0), []))
-        entries += [(key, part.shape, cells) for key, cells in part.series.items()]
+        entries.append((part.declaration, Shape(DECLARATION, 0), b""))
+        entries += [(key, part.shape, array("d", cells).tobytes()) for key, cells in part.series.items()]
+        shape = Shape(EXEMPLAR, exemplars.CELLS)
+        entries += [(key, shape, exemplars.packed(*found)) for key, found in part.exemplars.items()]
     # A character takes four bytes at most, the head of an entry and its padding less than 32.
-    area = Area.in_memory(1024 + sum(4 * len(key) + 32 + 8 * len(cells) for key, _, cells in entries))
-    for key, shape, cells in entries:
-        at = area.add(key, shape.kind, shape.cells)
-        for index, value in enumerate(cells):
-            area.cells[at + index] = value
+    area = Area.in_memory(1024 + sum(4 * len(key) + 32 + len(content) for key, _, content in entries))
+    for key, shape, content in entries:
+        at = 8 * area.add(key, shape.kind, shape.cells)
+        area.whole()[at : at + len(content)] = content
     return bytes(area.used())

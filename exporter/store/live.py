@@ -1,8 +1,8 @@
 """Live series: what `Metric.on(store)` hands out. Recording is an addition in a cell, nothing more.
 
 `cells[i] += x` is a handful of bytecodes in which CPython's lock is not given up, so threads lose nothing
-(tests/exporter/store hammers it). Where there is no such lock, a free-threaded build, each metric's
-series share a lock of their own.
+(tests/exporter/workers hammers it). An interpreter without that lock is not supported yet: two threads that
+add to one cell at the same instant could lose one addition there.
 """
 
 import sys
@@ -12,22 +12,27 @@ from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any
 
-from exporter.catalog import Child, Metric
-from exporter.store.area import NEWEST, Shape, series_key
+from exporter.catalog import Metric
+from exporter.store import exemplars
+from exporter.store.area import EXEMPLAR, NEWEST, Shape
+from exporter.store.keys import series_key, writable
 
 Cells = Any  # a memoryview of floats; its generic form is not subscriptable at run time
+Allocate = Callable[[str, Shape], tuple[Cells, int]]
 
 # More label sets than this in one metric is a mistake or an attack; the rest is counted as "other".
 MAX_SERIES = 2000
 OTHER = "other"
+_EXEMPLAR = Shape(EXEMPLAR, exemplars.CELLS)
 
 
 class Cell:
     """One series: where its cells are. The store moves it to new ones after a fork."""
 
-    __slots__ = ("_at", "_cells")
+    __slots__ = ("_at", "_cells", "_series")
 
-    def __init__(self, cells: Cells, at: int) -> None:
+    def __init__(self, series: "Series", cells: Cells, at: int) -> None:
+        self._series = series
         self._cells = cells
         self._at = at
 
@@ -36,7 +41,20 @@ class Cell:
         self._cells = cells
         self._at = at
 
-    def inc(self, amount: float = 1.0) -> None:
+    @property
+    def place(self) -> tuple[Cells, int]:
+        """Where it adds, for who does so himself: see `Store.at_move`."""
+        return self._cells, self._at
+
+    def note(self, bucket: int, value: float, trace: bytes) -> None:
+        """Keep a trace of 16 bytes as the newest exemplar of a bucket; a counter has one bucket."""
+        self._series.exemplify(self, bucket, value, trace)
+
+    def values(self, count: int) -> list[float]:
+        """Return what so many cells hold."""
+        return list(self._cells[self._at : self._at + count])
+
+    def inc(self, amount: float = 1.0, trace_id: str = "") -> None:
         raise TypeError("only counters and gauges can inc()")
 
     def dec(self, amount: float = 1.0) -> None:
@@ -45,7 +63,7 @@ class Cell:
     def set(self, value: float) -> None:
         raise TypeError("only gauges can be set()")
 
-    def observe(self, value: float) -> None:
+    def observe(self, value: float, trace_id: str = "") -> None:
         raise TypeError("only histograms can observe()")
 
 
@@ -54,18 +72,20 @@ class Counter(Cell):
 
     __slots__ = ()
 
-    def inc(self, amount: float = 1.0) -> None:
+    def inc(self, amount: float = 1.0, trace_id: str = "") -> None:
         if amount < 0:
             raise ValueError("a counter only rises")
         self._cells[self._at] += amount
+        if trace_id:
+            self._series.exemplify(self, 0, amount, exemplars.trace_of(trace_id))
 
 
 class Gauge(Cell):
-    """A number that rises and falls."""
+    """A number that rises and falls. OpenMetrics knows no exemplars of it, so its trace ids are left out."""
 
     __slots__ = ()
 
-    def inc(self, amount: float = 1.0) -> None:
+    def inc(self, amount: float = 1.0, trace_id: str = "") -> None:
         self._cells[self._at] += amount
 
     def dec(self, amount: float = 1.0) -> None:
@@ -86,27 +106,17 @@ class NewestGauge(Cell):
 
 
 class Histogram(Cell):
-    """A cell for each bucket, one for what is beyond the last bound, and one for the sum."""
+    """A cell for the sum, one for each bucket, and one for what is beyond the last bound."""
 
-    __slots__ = ("_bounds", "_sum")
+    __slots__ = ()
 
-    def __init__(self, cells: Cells, at: int, bounds: tuple[float, ...]) -> None:
-        self._bounds = bounds
-        self.move(cells, at)
-
-    def move(self, cells: Cells, at: int) -> None:
-        """Go on in other cells."""
-        self._cells = cells
-        self._at = at
-        self._sum = at + len(self._bounds) + 1
-
-    def observe(self, value: float) -> None:
-        cells = self._cells
-        cells[self._at + bisect_left(self._bounds, value)] += 1.0
-        cells[self._sum] += value
-
-
-Allocate = Callable[[str, Shape], tuple[Cells, int]]
+    def observe(self, value: float, trace_id: str = "") -> None:
+        cells, at = self._cells, self._at
+        bucket = bisect_left(self._series.bounds, value)
+        cells[at] += value
+        cells[at + 1 + bucket] += 1.0
+        if trace_id:
+            self._series.exemplify(self, bucket, value, exemplars.trace_of(trace_id))
 
 
 class Series:
@@ -114,45 +124,70 @@ class Series:
 
     def __init__(self, metric: Metric, allocate: Allocate) -> None:
         self.metric = metric
+        self.bounds = metric.buckets
         self.children: dict[tuple[str, ...], Cell] = {}
         self._shape = Shape.of(metric.declaration())
         self._allocate = allocate
         self._lock = threading.Lock()
+        self._exemplars: dict[tuple[Cell, int], Any] = {}  # by series and bucket: the bytes of the cells
 
-    def labels(self, *values: str) -> Child:
+    def labels(self, *values: str) -> Cell:
         child = self.children.get(values)
         return child if child is not None else self._new(values)
 
-    def move(self) -> None:
-        """Give every series new cells, all 0."""
-        self._lock = threading.Lock()  # the old one may be held by a thread that the fork left behind
-        for values, child in self.children.items():
-            child.move(*self._allocate(series_key(self.metric.name, self.metric.labels, values), self._shape))
+    def move(self, *, with_values: bool = False) -> None:
+        """Give every series new cells: all 0, or with what the old ones hold."""
+        self._lock = threading.Lock()  # the old one may be held by a thread that a fork left behind
+        self._exemplars = {}
+        count = self._shape.cells
+        for values, child in list(self.children.items()):
+            cells, at = self._allocate(self._key(values), self._shape)
+            for index, value in enumerate(child.values(count) if with_values else ()):
+                cells[at + index] = value
+            child.move(cells, at)
 
-    def _new(self, values: tuple[str, ...]) -> Child:
+    def exemplify(self, child: Cell, bucket: int, value: float, trace: bytes) -> None:
+        """Keep a trace of 16 bytes as the newest exemplar of this bucket."""
+        place = self._exemplars.get((child, bucket))
+        if place is None:
+            place = self._new_exemplar(child, bucket)
+        place[:] = exemplars.packed(time.time(), value, trace)
+
+    def _new_exemplar(self, child: Cell, bucket: int) -> Any:
+        with self._lock:
+            if (child, bucket) not in self._exemplars:
+                values = next(values for values, other in self.children.items() if other is child)
+                cells, at = self._allocate(exemplars.key_of(bucket, self._key(values)), _EXEMPLAR)
+                self._exemplars[child, bucket] = cells[at : at + exemplars.CELLS].cast("B")
+            return self._exemplars[child, bucket]
+
+    def _key(self, values: tuple[str, ...]) -> str:
+        return series_key(self.metric.name, self.metric.labels, values)
+
+    def _new(self, values: tuple[str, ...]) -> Cell:
         if len(values) != len(self.metric.labels):
             raise ValueError(
                 f"{self.metric.name} has the labels {list(self.metric.labels)}, got {list(values)}"
             )
+        values = tuple([writable(value) for value in values])
         with self._lock:
             if len(self.children) >= MAX_SERIES and values not in self.children:
                 values = (OTHER,) * len(values)
             if values not in self.children:
                 # Interned, because the same few words stand in the labels of many series.
-                values = tuple(sys.intern(str(value)) for value in values)
-                place = self._allocate(series_key(self.metric.name, self.metric.labels, values), self._shape)
-                self.children[values] = self._make(*place)
+                values = tuple([sys.intern(value) for value in values])
+                self.children[values] = self._make(*self._allocate(self._key(values), self._shape))
             return self.children[values]
 
     def _make(self, cells: Cells, at: int) -> Cell:
         if self.metric.kind == "histogram":
-            return Histogram(cells, at, self.metric.buckets)
+            return Histogram(self, cells, at)
         if self.metric.kind == "counter":
-            return Counter(cells, at)
-        return NewestGauge(cells, at) if self._shape.kind == NEWEST else Gauge(cells, at)
+            return Counter(self, cells, at)
+        return NewestGauge(self, cells, at) if self._shape.kind == NEWEST else Gauge(self, cells, at)
 
-    def inc(self, amount: float = 1.0) -> None:
-        self.labels().inc(amount)
+    def inc(self, amount: float = 1.0, trace_id: str = "") -> None:
+        self.labels().inc(amount, trace_id)
 
     def dec(self, amount: float = 1.0) -> None:
         self.labels().dec(amount)
@@ -160,5 +195,5 @@ class Series:
     def set(self, value: float) -> None:
         self.labels().set(value)
 
-    def observe(self, value: float) -> None:
-        self.labels().observe(value)
+    def observe(self, value: float, trace_id: str = "") -> None:
+        self.labels().observe(value, trace_id)

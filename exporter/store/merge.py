@@ -1,19 +1,16 @@
-"""Adding up the workers of a family: the living are read, the dead are folded away once."""
+"""Adding up the workers of a family: every series has one number, by which each worker's cells are found."""
 
-import contextlib
-import errno
-import fcntl
 import json
-import os
-import time
 from array import array
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
+from struct import Struct
 from typing import Any, NamedTuple
 
+from exporter.store import exemplars
 from exporter.store.area import (
     COUNT,
     DECLARATION,
+    EXEMPLAR,
     FOLDED,
     LIVE,
     MAX,
@@ -21,19 +18,11 @@ from exporter.store.area import (
     Entry,
     Reader,
     Shape,
-    labels_of,
-    series_of,
 )
-from exporter.store.family import locked
-from exporter.store.fold import fold
+from exporter.store.exemplars import Exemplar
+from exporter.store.keys import labels_of, series_of
 
-# The others hold the lock for milliseconds; one that is stopped must not stop us.
-_LOCK_SECONDS = 0.05
-_SUFFIX = ".cells"
-_TRIES = 5
 _NONE = -1
-
-_Key = tuple[str, int]  # a file's name and inode
 
 
 class Slots:
@@ -75,6 +64,18 @@ class Slots:
         self.special.setdefault(name, {})[labels] = entry.key
         return True
 
+    def bucket(self, entry: Entry) -> tuple[int, int]:
+        """Return the number of the series that an exemplar belongs to, and the bucket.
+
+        Raises KeyError or ValueError where there is none.
+        """
+        bucket, key = exemplars.place_of(entry.key)
+        name, labels = series_of(key)
+        # A counter has one cell; a histogram one for the sum as well.
+        if entry.cells != exemplars.CELLS or not 0 <= bucket < max(self._shapes[name].cells - 1, 1):
+            raise ValueError(f"not an exemplar of a bucket: {entry.key!r}")
+        return self.series[name][labels], bucket
+
     def layout(self) -> "Layout":
         """Return a copy, for a page takes its time and another one may begin in the meanwhile."""
         return Layout(
@@ -111,6 +112,7 @@ class View:
 
     def _begin(self) -> None:
         self.special: list[Entry] = []
+        self.exemplars: list[tuple[int, int, int]] = []  # a series' number, the bucket, the first cell
         self.folded: set[str] = set()
         self.strange: set[str] = set()  # metrics that another release of the application declares otherwise
         self._lively: list[int] = []  # numbers of gauges
@@ -151,6 +153,8 @@ class View:
             self.folded.add(entry.key)
         elif (self.dead and entry.kind in (LIVE, MAX)) or self._is_strange(entry):
             return
+        elif entry.kind == EXEMPLAR:
+            self.exemplars.append((*slots.bucket(entry), entry.at))
         elif entry.kind in (COUNT, LIVE):
             number = slots.place(entry)
             if number is not None:
@@ -163,7 +167,10 @@ class View:
             self.special.append(entry)
 
     def _is_strange(self, entry: Entry) -> bool:
-        return bool(self.strange) and series_of(entry.key)[0] in self.strange
+        if not self.strange:
+            return False
+        key = exemplars.place_of(entry.key)[1] if entry.kind == EXEMPLAR else entry.key
+        return series_of(key)[0] in self.strange
 
 
 class Numbers:
@@ -179,21 +186,47 @@ class Numbers:
         self.slots = slots.layout()
         for view in views:  # each knows all numbers, so that nobody need look how many
             view.firsts.extend([_NONE] * (slots.count - len(view.firsts)))
-        self._parts = [(view.reader.cells, view.firsts) for view in views]
+        self._parts = [(view.reader.whole(), view.firsts) for view in views]
+        self._exemplars = [(view.reader.cells, list(view.exemplars)) for view in views if view.exemplars]
         self.newest: dict[str, tuple[float, float]] = {}  # time and value
         self.greatest: dict[str, float] = {}
         for view in views:
             self._add_special(view)
 
-    def sums(self, number: int, cells: int) -> list[float]:
+    def sums(self, number: int, cells: int) -> tuple[float, ...]:
         """Return the cells of a summed series, added up over the workers."""
-        found: list[Any] = [
-            part[at : at + cells] for part, firsts in self._parts if (at := firsts[number]) != _NONE
-        ]
-        if len(found) == 1:
-            return list(found[0])
-        # Nobody has a gauge any more whose workers are all dead: it is 0, not gone from its curve.
-        return [sum(each) for each in zip(*found, strict=True)] if found else [0.0] * cells
+        return self.summing(cells)(number)
+
+    def summing(self, cells: int) -> Callable[[int], tuple[float, ...]]:
+        """Return what gives those of any series with so many cells, by its number."""
+        unpack, parts = Struct(f"={cells}d").unpack_from, self._parts
+
+        def one(number: int) -> tuple[float, ...]:
+            at = firsts[number]
+            return unpack(part, 8 * at) if at != _NONE else (0.0,) * cells
+
+        def several(number: int) -> tuple[float, ...]:
+            found = [unpack(part, 8 * at) for part, firsts in parts if (at := firsts[number]) != _NONE]
+            if len(found) == 1:
+                return found[0]
+            # Nobody has a gauge any more whose workers are all dead: it is 0, not gone from its curve.
+            return tuple(map(sum, zip(*found, strict=True))) if found else (0.0,) * cells
+
+        if len(parts) > 1:
+            return several
+        part, firsts = parts[0]
+        return one
+
+    def exemplars(self) -> dict[int, dict[int, Exemplar]]:
+        """Return the newest exemplars of all workers, by the number of their series and by bucket."""
+        found: dict[int, dict[int, Exemplar]] = {}
+        for cells, places in self._exemplars:
+            for number, bucket, at in places:
+                exemplar = exemplars.read(cells, at)
+                if exemplar is not None:
+                    buckets = found.setdefault(number, {})
+                    buckets[bucket] = max(exemplar, buckets.get(bucket, exemplar))
+        return found
 
     def value(self, key: str) -> float | None:
         """Return the value of a series that is not summed; None while nobody has set it."""
@@ -208,120 +241,3 @@ class Numbers:
             elif entry.kind == NEWEST and cells[entry.at + 1]:
                 found = (cells[entry.at + 1], value)
                 self.newest[entry.key] = max(found, self.newest.get(entry.key, found))
-
-
-class Family:
-    """The files of all workers of one store in one folder.
-
-    Who may touch what: a worker writes its own file and nobody else's. The file `NAME.folded` and the
-    removal of dead workers' files belong to whoever holds the family's lock (see `fold`).
-    """
-
-    def __init__(self, folder: Path, name: str, slots: Slots) -> None:
-        self.workers = 1
-        self._folder = folder
-        self._name = name
-        self._slots = slots
-        self._folded = folder / f"{name}.folded"
-        self._views: dict[_Key, View] = {}
-        self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-    def new_file(self) -> Path:
-        """Return the path of a file for this process; where nobody scrapes, files must not pile up."""
-        with self._alone() as alone:
-            living, dead = self._files(Path())
-            if alone and len(dead) > len(living):
-                fold(self._folder, self._folded, dead)
-        return self._folder / f"{self._name}.{os.getpid()}.{time.monotonic_ns()}{_SUFFIX}"
-
-    def read(self, own: Path, own_views: list[View]) -> Numbers:
-        """Return the numbers of the whole family. Raises OSError when its folder is gone."""
-        for view in own_views:  # first, so that our own declarations are the ones that hold
-            view.learn(self._slots)
-        if any(view.strange for view in own_views):  # we declare what another release had declared otherwise
-            self._slots.clear()
-            self._views = {}
-            for view in own_views:
-                view.learn_again(self._slots)
-        try:
-            with self._alone() as alone:
-                living, dead = self._files(own)
-                if dead and alone:
-                    dead = fold(self._folder, self._folded, dead)
-                self._views = self._readable(living, dead)
-        except OSError as error:
-            # No file can be opened now. What was read before is still mapped, and so up to date.
-            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-                raise
-        self.workers = 1 + sum(not view.dead for view in self._views.values())
-        return Numbers(self._slots, [*own_views, *self._views.values()])
-
-    def close(self) -> None:
-        """Let go of the folder's lock file."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
-
-    __del__ = close
-
-    def _readable(self, living: list[str], dead: list[str]) -> dict[_Key, View]:
-        """Return views of the folded file and of all that is not in it, while somebody else may fold."""
-        found: dict[_Key, View] = {}
-        for _ in range(_TRIES):
-            found = {}
-            folded = self._look(self._folded, found)
-            if folded is not None:
-                folded.learn(self._slots)
-            for name in (*living, *dead):
-                if folded is None or name not in folded.folded:
-                    view = self._look(self._folder / name, found)
-                    if view is not None and name in dead:
-                        view.bury()
-            # A file that vanished while we looked is in a folded file that came while we looked.
-            if self._look(self._folded, dict(found)) is folded:
-                break
-        return found
-
-    def _look(self, path: Path, found: dict[_Key, View]) -> View | None:
-        try:
-            key = (path.name, path.stat().st_ino)  # a folded file has one name and many lives
-            view = found[key] = self._views.get(key) or View(Reader.of_file(path))
-        except (FileNotFoundError, ValueError):
-            return None  # gone, or torn
-        return view
-
-    def _files(self, own: Path) -> tuple[list[str], list[str]]:
-        # iterdir() raises where the folder is gone; glob() would say that nobody else is there.
-        start = f"{self._name}."
-        names = sorted(path.name for path in self._folder.iterdir() if path.name.startswith(start))
-        names = [name for name in names if name.endswith(_SUFFIX) and name != own.name]
-        # An empty one is being made; its worker has counted nothing yet.
-        names = [name for name in names if _size(self._folder / name)]
-        living = {name for name in names if locked(self._folder / name)}
-        return [name for name in names if name in living], [name for name in names if name not in living]
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[bool]:
-        """Hold the family's lock, so that nobody folds while we read; False when it cannot be had in time."""
-        deadline = time.monotonic() + _LOCK_SECONDS
-        held = False
-        while not held:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                held = True
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    break
-                time.sleep(0.001)
-        try:
-            yield held
-        finally:
-            if held:
-                fcntl.flock(self._lock, fcntl.LOCK_UN)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from exporter.catalog import Metric, Sample
-from exporter.store.area import escaped
+from exporter.store.keys import escaped
 from exporter.store.text import header, number
 
 # The starts of lines stay the same from scrape to scrape; this holds those of a large exporter.

@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import accumulate, islice
-from typing import TypeVar
+from math import floor
+from typing import Any, TypeVar
 
 from prometheus_client import metrics_core
 
 from exporter.catalog import Metric, Sample
-from exporter.store.area import escaped, labels_of
+from exporter.store.exemplars import Exemplar
+from exporter.store.keys import escaped
 from exporter.store.merge import Numbers
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -20,32 +22,39 @@ _CREATED = {"counter", "histogram", "summary"}
 CHUNK = 64
 
 _T = TypeVar("_T")
+Exemplars = Mapping[int, Mapping[int, Exemplar]]  # by the number of the series, and by bucket
 
 
 def pages(numbers: Numbers, *, openmetrics: bool = False, without: Collection[str] = ()) -> Iterator[str]:
     """Yield the text of a family's numbers in short pieces, without metrics that others have named."""
     slots = numbers.slots
+    exemplars = numbers.exemplars() if openmetrics else {}  # the other format has none
     for name, declaration in slots.declarations.items():
         if name in without or f"{name}_count" in without:
             continue
         series, special = slots.series.get(name, {}), slots.special.get(name, {})
         if not series and not any(numbers.value(key) is not None for key in special.values()):
             continue
-        family = name.removesuffix("_total") if openmetrics and declaration["kind"] == "counter" else name
-        yield (
-            f"# HELP {family} {_escape_help(declaration['help'])}\n# TYPE {family} {declaration['kind']}\n"
+        kind = declaration["kind"]
+        yield header(
+            name.removesuffix("_total") if openmetrics and kind == "counter" else name,
+            kind,
+            declaration["help"],
         )
-        if declaration["kind"] == "histogram":
-            yield from _histograms(name, declaration["buckets"], series, numbers)
+        if kind == "histogram":
+            yield from _histograms(name, declaration["buckets"], series, numbers, exemplars)
         else:
-            yield from _lines(name, series, special, numbers)
+            yield from _lines(name, series, special, numbers, exemplars)
 
 
 def _lines(
-    name: str, series: Mapping[str, int], special: Mapping[str, str], numbers: Numbers
+    name: str, series: Mapping[str, int], special: Mapping[str, str], numbers: Numbers, exemplars: Exemplars
 ) -> Iterator[str]:
+    sums = numbers.summing(1)
     for some in batched(series.items(), 8 * CHUNK):
-        yield "".join([f"{name}{_braced(labels)} {number(numbers.sums(n, 1)[0])}\n" for labels, n in some])
+        text = "".join([f"{name}{_braced(labels)} {number(sums(n)[0])}\n" for labels, n in some])
+        here = {line: exemplars[n][0] for line, (_, n) in enumerate(some) if n in exemplars}
+        yield _noted(text, here) if here else text
     for labels, key in special.items():
         value = numbers.value(key)
         if value is not None:
@@ -53,23 +62,30 @@ def _lines(
 
 
 def _histograms(
-    name: str, buckets: Iterable[float], series: Mapping[str, int], numbers: Numbers
+    name: str, buckets: Iterable[float], series: Mapping[str, int], numbers: Numbers, exemplars: Exemplars
 ) -> Iterator[str]:
     bounds = [*(number(bound) for bound in buckets), "+Inf"]
-    cells = len(bounds) + 1
+    sums = numbers.summing(len(bounds) + 1)
     # The numbers are put in first, while the text is short, then the start of every line.
     lines = "".join(f'\0le="{bound}"}} %d\n' for bound in bounds)
     for some in batched(series.items(), CHUNK):
         parts = []
         for labels, n in some:
-            found = numbers.sums(n, cells)
-            total = number(found.pop())
-            here = tuple(accumulate(map(int, found)))
-            braced = _braced(labels)
-            start = f"{name}_bucket{{{labels}," if labels else f"{name}_bucket{{"
-            parts.append((lines % here).replace("\0", start))
-            parts.append(f"{name}_sum{braced} {total}\n{name}_count{braced} {here[-1]}\n")
+            found = sums(n)
+            here = tuple(accumulate(map(floor, found[1:])))  # whole numbers; int() takes twice as long
+            text = (lines % here).replace("\0", f"{name}_bucket{{{labels}," if labels else f"{name}_bucket{{")
+            parts.append(_noted(text, exemplars[n]) if n in exemplars else text)
+            braced = f"{{{labels}}}" if labels else ""
+            parts.append(f"{name}_sum{braced} {number(found[0])}\n{name}_count{braced} {here[-1]}\n")
         yield "".join(parts)
+
+
+def _noted(text: str, exemplars: Mapping[int, Exemplar]) -> str:
+    """Return lines with exemplars behind those with these numbers."""
+    lines = text.split("\n")
+    for line, (when, value, trace) in exemplars.items():
+        lines[line] += f' # {{trace_id="{trace.hex()}"}} {number(value)} {when:.3f}'
+    return "\n".join(lines)
 
 
 def _braced(labels: str) -> str:
@@ -83,42 +99,26 @@ def batched(many: Iterable[_T], count: int) -> Iterator[list[_T]]:
         yield some
 
 
-def families_of(numbers: Numbers) -> Iterator[metrics_core.Metric]:
-    """Yield a family's numbers as prometheus_client's families: slower, for its tools."""
-    slots = numbers.slots
-    for name, declaration in slots.declarations.items():
-        family = metrics_core.Metric(name.removesuffix("_total"), declaration["help"], declaration["kind"])
-        for labels, at in slots.series.get(name, {}).items():
-            pairs = labels_of(labels)
-            if declaration["kind"] != "histogram":
-                family.add_sample(name, pairs, numbers.sums(at, 1)[0])
-                continue
-            *each, total = numbers.sums(at, len(declaration["buckets"]) + 2)
-            counts = list(accumulate(each))
-            for bound, count in zip((*map(number, declaration["buckets"]), "+Inf"), counts, strict=True):
-                family.add_sample(f"{name}_bucket", pairs | {"le": bound}, count)
-            family.add_sample(f"{name}_count", pairs, counts[-1])
-            family.add_sample(f"{name}_sum", pairs, total)
-        for labels, key in slots.special.get(name, {}).items():
-            value = numbers.value(key)
-            if value is not None:
-                family.add_sample(name, labels_of(labels), value)
-        if family.samples:
-            yield family
-
-
-def families(samples: Iterable[Sample]) -> Iterator[metrics_core.Metric]:
-    """Group samples by metric, in order of first appearance: a family must stand in one piece."""
+def families(readings: Iterable[Sample]) -> Iterator[metrics_core.Metric]:
+    """Group readings by metric, in order of first appearance: a family must stand in one piece."""
     grouped: dict[Metric, list[Sample]] = {}
-    for sample in samples:
+    for sample in readings:
         grouped.setdefault(sample.metric, []).append(sample)
-    for metric, readings in grouped.items():
-        yield metric.family(readings)
+    for metric, its_own in grouped.items():
+        yield metric.family(its_own)
 
 
 def page(collected: Iterable[metrics_core.Metric]) -> bytes:
     """Return families as a page of text."""
-    return rendered(collected).encode()
+    return encoded(rendered(collected))
+
+
+def encoded(text: str) -> bytes:
+    """Return text as bytes; what cannot be written as UTF-8 must not spoil the rest of the page."""
+    try:
+        return text.encode()  # a third faster than with the errors named
+    except UnicodeEncodeError:
+        return text.encode(errors="replace")
 
 
 def rendered(collected: Iterable[metrics_core.Metric], *, openmetrics: bool = False) -> str:
@@ -139,14 +139,17 @@ def rendered(collected: Iterable[metrics_core.Metric], *, openmetrics: bool = Fa
         lines.append(f"# TYPE {name} {kind}\n")
         for sample in samples:
             labels = ",".join(f'{k}="{escaped(v)}"' for k, v in sample.labels.items())
-            lines.append(
-                f"{sample.name}{{{labels}}} {number(sample.value)}\n"
-                if labels
-                else f"{sample.name} {number(sample.value)}\n"
-            )
+            end = _borrowed(sample.exemplar) if openmetrics and sample.exemplar else ""
+            lines.append(f"{sample.name}{_braced(labels)} {number(sample.value)}{end}\n")
     if openmetrics:
         lines.append("# EOF\n")
     return "".join(lines)
+
+
+def _borrowed(exemplar: Any) -> str:
+    labels = ",".join(f'{k}="{escaped(v)}"' for k, v in exemplar.labels.items())
+    when = f" {exemplar.timestamp:.3f}" if exemplar.timestamp is not None else ""
+    return f" # {{{labels}}} {number(exemplar.value)}{when}"
 
 
 def number(value: float) -> str:

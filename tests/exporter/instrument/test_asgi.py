@@ -92,6 +92,19 @@ def test_routes_are_counted_by_template_through_every_nesting(page):
     }
 
 
+def test_a_sub_application_at_several_places_is_known_by_each(page):
+    """Also below a parameter, behind a root path, and where one place ends like another."""
+    inner = Starlette(routes=[Route("/users/{user}", hello)])
+    places = ("/a", "/b/a", "/tenants/{tenant}")
+    app = Starlette(routes=[Mount(place, inner) for place in places])
+    instrument(app, registry=page.registry)
+    with client(app, root_path="/behind/a") as http:
+        for _ in range(2):
+            for place in ("/a", "/b/a", "/tenants/acme"):
+                assert http.get(f"{place}/users/1").text == "hello"
+    assert page.requests == {("GET", f"{place}/users/{{user}}", "200"): 2 for place in places}
+
+
 def test_nothing_from_outside_makes_series(page):
     """Unmatched paths, invented methods, Host headers and path parameters share bounded labels."""
     app = Starlette(routes=[Route("/x/{y}", hello)])

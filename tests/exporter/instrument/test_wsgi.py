@@ -1,5 +1,6 @@
 """HTTP metrics of Flask, Django and bare WSGI applications on real servers."""
 
+import asyncio
 import io
 import socket
 import threading
@@ -18,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from exporter import instrument
+from exporter.instrument.asgi import HTTPMetrics
 from exporter.instrument.wsgi import WSGIMetrics
 from exporter.store import Store
 from tests.exporter.instrument.pages import Page, samples_of
@@ -437,14 +439,38 @@ def test_the_page_speaks_as_it_does_through_asgi(page):
     assert page.requests == {("POST", "unmatched", "200"): 1}
 
 
-def test_gauges_are_published_by_requests(page):
-    """Readers run at the end of requests, and once more when the last of several has ended."""
+def test_gauges_are_published_while_a_worker_is_idle(page):
+    """After its first request a worker tells what its pools do, whether it is asked again or not."""
     store = Store.of(page.registry)
     reads = []
     layer = WSGIMetrics(bare(), store)
-    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/"}
-    first, second, third = (layer(dict(environ), lambda *_: None) for _ in range(3))
-    store.at_scrape(lambda: reads.append(len(layer._in_flight)) or ())
-    for answer in (first, second, third):
+    store.at_scrape(lambda: reads.append(1) or ())
+    assert reads == []
+    list(layer({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}, lambda *_: None))
+    wait_for(lambda: len(reads) > 3, 10, "four rounds")
+
+
+def test_asgi_and_wsgi_of_one_process_share_the_gauge(page):
+    """Both have requests in progress that no route has been found for; neither takes away the other's."""
+    store = Store.of(page.registry)
+
+    async def never(scope, receive, send):
+        await asyncio.Event().wait()
+
+    async def run():
+        asgi = HTTPMetrics(never, store)
+        task = asyncio.ensure_future(
+            asgi({"type": "http", "method": "GET", "path": "/", "headers": []}, None, None)
+        )
+        await asyncio.sleep(0)
+        wsgi = WSGIMetrics(bare(), store)
+        answer = wsgi({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}, lambda *_: None)
+        in_progress = [page.samples("http_requests_in_progress")]
         list(answer)
-    assert reads == [2, 0]
+        in_progress.append(page.samples("http_requests_in_progress"))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        in_progress.append(page.samples("http_requests_in_progress"))
+        return [found["GET", "unmatched"] for found in in_progress]
+
+    assert asyncio.run(run()) == [2, 1, 0]

@@ -2,9 +2,11 @@
 
 import json
 
-from exporter.store.area import DECLARATION, Area, Reader, Shape, labels_of
+from exporter.store.area import DECLARATION, Area, Reader, Shape
+from exporter.store.files import Files
+from exporter.store.keys import labels_of
 from exporter.store.live import Series
-from exporter.store.merge import Family, Slots, View
+from exporter.store.merge import Slots, View
 
 
 class Worker:
@@ -12,7 +14,7 @@ class Worker:
 
     def __init__(self, folder):
         self.slots = Slots()
-        self.family = Family(folder, "store", self.slots)
+        self.family = Files(folder, "store", self.slots)
         self.path = self.family.new_file()
         self.area = Area.in_file(self.path)
         self.views = [View(Reader(self.area.whole()))]
@@ -47,7 +49,7 @@ def readings(numbers):
         for text, at in numbers.slots.series.get(name, {}).items():
             labels = tuple(labels_of(text).values())
             part = numbers.sums(at, cells)
-            found[name, labels] = part if cells > 1 else part[0]
+            found[name, labels] = [*part[1:], part[0]] if cells > 1 else part[0]  # the sum last
         for text, key in numbers.slots.special.get(name, {}).items():
             labels = tuple(labels_of(text).values())
             if numbers.value(key) is not None:

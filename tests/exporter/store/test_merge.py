@@ -10,7 +10,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from exporter.catalog import Metric
-from exporter.store import Store, merge
+from exporter.store import Store
+from exporter.store import files as store_files
 from tests.exporter.store.simulated import Worker
 
 ORDERS = Metric("orders_total", "counter", "Orders.", ("shop",))
@@ -95,7 +96,7 @@ def test_a_kill_in_the_middle_of_a_fold_counts_nothing_twice(start, tmp_path, st
 
 def test_a_worker_that_cannot_have_the_lock_reads_and_does_not_fold(start, tmp_path, monkeypatch):
     """One who holds the lock and is stopped stops nobody; the dead's gauges are left out all the same."""
-    monkeypatch.setattr(merge, "_LOCK_SECONDS", 0)
+    monkeypatch.setattr(store_files, "_LOCK_SECONDS", 0)
     here, there = start(), start()
     orders(there)
     there.on(DEPTH).set(5)

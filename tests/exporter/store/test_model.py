@@ -50,6 +50,8 @@ class Workers(RuleBasedStateMachine):
         self.pairs = [(Worker(self.folder), Model(release)) for release in (0, 0, 1)]
         self.gone = []
         self.last = {}
+        self.noted = ({}, {})  # by release: the last trace of each bucket
+        self.traces = itertools.count(1)
         clock = itertools.count(1)
         self.time = mock.patch.object(live.time, "time", lambda: float(next(clock)))
         self.time.start()
@@ -80,9 +82,13 @@ class Workers(RuleBasedStateMachine):
             worker.on(SENT[release]).labels(*labels).inc(amount)
             model.add((release, "sent_total", labels), amount)
         elif what == "wait":
-            worker.on(WAIT[release]).observe(amount)
+            trace = format(next(self.traces), "032x") if name != "a" else ""
+            worker.on(WAIT[release]).observe(amount, trace)
             buckets = [0, 0, 0]
-            buckets[sum(bound < amount for bound in WAIT[release].buckets)] = 1
+            bucket = sum(bound < amount for bound in WAIT[release].buckets)
+            buckets[bucket] = 1
+            if trace:
+                self.noted[release][bucket] = trace
             model.add((release, "wait_seconds", ()), *buckets, amount)
         elif what == "depth":
             worker.on(DEPTH).labels(name).inc(amount - 2)
@@ -125,6 +131,15 @@ class Workers(RuleBasedStateMachine):
         # What remains: gauges that nobody moves any more, and what only another release declares.
         for (name, _), value in page.items():
             assert value == 0 or (name in ("sent_total", "wait_seconds") and name not in worker.live)
+
+        self.check_exemplars(worker, model.release)
+
+    def check_exemplars(self, worker, release):
+        if "wait_seconds" in worker.live:
+            found = worker.numbers().exemplars()
+            assert [{b: e.trace.hex() for b, e in each.items()} for each in found.values()] == (
+                [self.noted[release]] if self.noted[release] else []
+            )
 
     @invariant()
     def files_stay_few(self):

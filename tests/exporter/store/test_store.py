@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
@@ -9,6 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.catalog import Metric
+from exporter.instrument._page import Page
 from exporter.store import Store, live
 
 ORDERS = Metric("orders_total", "counter", "Orders taken.", ("shop",))
@@ -159,7 +161,7 @@ def test_a_reader_goes_with_its_object(registry):
     gc.collect()
     assert gone() is None
     store.page()
-    assert len(store._readers) == 1  # the store's own
+    assert len(list(store._readers)) == 1  # the store's own
 
 
 def test_the_newest_of_all_wins_for_gauges_that_say_so(registry):
@@ -198,3 +200,33 @@ def test_one_kind_of_series_refuses_what_another_can(registry):
     ):
         with pytest.raises(TypeError):
             wrong()
+
+
+def test_what_is_no_text_cannot_spoil_the_page(registry):
+    """Half a surrogate in a label, ours or the application's, is written as a question mark."""
+    store = Store.of(registry)
+    for _ in range(2):
+        ORDERS.on(store).labels("a\udcffb").inc()
+    Counter("own_total", "Own.", ["name"], registry=registry).labels("a\udcffb").inc(5)
+    for page in (
+        store.page(),
+        b"".join(Page(store).answer(authorization="", accept="", accept_encoding="").body),
+    ):
+        assert values(page) == {
+            ("orders_total", (("shop", "a?b"),)): 2,
+            ("own_total", (("name", "a?b"),)): 5,
+        }
+
+
+def test_a_store_that_goes_leaves_no_file_open():
+    """Its folder's lock, its file and its file's lock are given back."""
+    gc.collect()
+    before = sorted(path.name for path in Path("/proc/self/fd").iterdir())
+    store = Store.of(CollectorRegistry())
+    ORDERS.on(store).labels("north").inc()
+    path = store._place._path
+    assert path.exists()
+    del store
+    gc.collect()
+    assert sorted(path.name for path in Path("/proc/self/fd").iterdir()) == before
+    assert not path.exists()

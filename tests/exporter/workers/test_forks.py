@@ -192,3 +192,91 @@ assert len(list(family.folder().glob("*.cells"))) <= 4
 assert parsed(store.page().decode())["done_total"] == {(): 1}
 print("right")
 """)
+
+
+def test_a_forked_child_leaves_what_is_under_way_to_its_parent():
+    """A request and a run in progress are counted once, and finished by one of the two."""
+    run("""
+import asyncio, os
+from exporter import instrument
+from exporter.instrument.asgi import HTTPMetrics
+from tests.exporter.workers.servers import parsed
+
+obs = instrument()
+go, told = asyncio.Event(), os.pipe()
+
+async def app(scope, receive, send):
+    await go.wait()
+
+def now(name):
+    return sum(parsed(obs.store.page().decode()).get(name, {}).values())
+
+def in_progress():
+    return now("http_requests_in_progress"), now("workflow_executions_in_progress")
+
+async def main():
+    layer = HTTPMetrics(app, obs.store)
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    request = asyncio.ensure_future(layer(scope, None, None))
+    await asyncio.sleep(0)
+    with obs.workflow("nightly"):
+        assert in_progress() == (1, 1)
+        if os.fork() == 0:
+            assert in_progress() == (1, 1), in_progress()
+            os.write(told[1], b"x")
+            os._exit(0)
+        assert os.read(told[0], 1) == b"x"
+        os.wait()
+    go.set()
+    await request
+    assert in_progress() == (0, 0)
+    assert now("http_requests_total") == 1 == now("workflow_executions_total")
+
+asyncio.run(main())
+print("right")
+""")
+
+
+def test_workers_that_give_up_their_rights_go_on_together():
+    """As under gunicorn with --user and --preload: opened as root, used by nobody, nothing lost."""
+    if os.getuid() != 0:
+        pytest.skip("only root can become another user")
+    run("""
+import os
+from exporter.catalog import Metric
+from exporter.store import Store, family
+from tests.exporter.workers.servers import parsed
+
+DONE = Metric("done_total", "counter", "Done.")
+WAIT = Metric("wait_seconds", "histogram", "Waited.", buckets=(1,))
+store = Store.of()
+DONE.on(store)
+told, end = os.pipe(), os.pipe()
+
+def page():
+    return {name: sum(found.values()) for name, found in parsed(store.page().decode()).items()}
+
+for _ in range(2):
+    if os.fork() == 0:
+        DONE.on(store).inc(2)
+        WAIT.on(store).observe(0.5)
+        os.setgroups([]); os.setgid(65534); os.setuid(65534)
+        DONE.on(store).inc()
+        store.tick()
+        os.write(told[1], b"x")
+        os.read(end[0], 1)
+        found = page()
+        right = [found[name] for name in ("done_total", "wait_seconds_count", "watchkeeper_store_degraded",
+                                          "watchkeeper_workers")] == [6, 2, 0, 2]
+        os.write(told[1], b"y" if right else repr(found).encode())
+        os.read(end[0], 1)
+        os._exit(0)
+for _ in range(2):
+    os.read(told[0], 1)
+os.write(end[1], b"x")
+assert (said := os.read(told[0], 4096)) == b"y", said
+os.write(end[1], b"xxx")
+for _ in range(2):
+    os.wait()
+print("right")
+""")

@@ -19,6 +19,12 @@ def workers(request):
         yield workers
 
 
+def test_a_worker_that_nobody_has_asked_counts_too(workers):
+    """One connection stays with one worker, and its page knows of both."""
+    with httpx.Client(base_url=workers.url, timeout=20, verify=False) as client:
+        workers.wait_for(lambda: workers.now("watchkeeper_workers", client) == 2, "both are known")
+
+
 def test_every_worker_says_what_all_have_counted(workers):
     """The sum is the number of answers, on each worker's page alike."""
     before = workers.count("/")
