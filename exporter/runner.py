@@ -10,7 +10,7 @@ from functools import cached_property
 
 from exporter.catalog import Metric, Sample
 from exporter.collectors import CollectorSettings, Keep, Part, Shared
-from exporter.collectors._reasons import advice, places, reason
+from exporter.collectors._reasons import REASONS, UNREACHED, advice, places, reason
 from exporter.store.readings import Block, blocks, grouped
 
 # What the page has besides our declarations comes from prometheus_client, and Prometheus adds its own.
@@ -105,6 +105,37 @@ class Names:
         self._owners.update(dict.fromkeys(outcome.groups, runner.collector))
 
 
+class Troubles:
+    """What is wrong now: a server that is gone is told of once, and not by each part that asks it."""
+
+    def __init__(self) -> None:
+        self._parts: dict[tuple[str, str], set[str]] = {}  # by collector and reason
+
+    def began(self, runner: "Runner", outcome: Outcome) -> None:
+        """Tell of a failure, unless it is known, or the whole collector has it."""
+        parts = self._parts.setdefault((runner.collector, outcome.reason), set())
+        known = bool(parts) if outcome.reason in UNREACHED else runner.name in parts
+        parts.add(runner.name)
+        for each in REASONS:
+            if each != outcome.reason:
+                self._parts.get((runner.collector, each), set()).discard(runner.name)
+        if known:
+            return
+        name = runner.collector if outcome.reason in UNREACHED else runner.name
+        _log.warning("collector %s failed (%s): %s", name, outcome.reason, outcome.advice)
+        if outcome.place:
+            _log.warning("collector %s: %s", runner.name, outcome.place)
+
+    def ended(self, runner: "Runner") -> None:
+        """Tell that what was wrong is over, when it is for all parts."""
+        for (collector, why), parts in self._parts.items():
+            if collector == runner.collector and runner.name in parts:
+                parts.discard(runner.name)
+                if not parts:
+                    name = collector if why in UNREACHED else runner.name
+                    _log.info("collector %s works again", name)
+
+
 class Runner:
     """One part of a collector. Its `name` stands in logs and in the label `collector`."""
 
@@ -116,6 +147,7 @@ class Runner:
         *,
         names: Names,
         shared: Shared,
+        troubles: Troubles,
         up: Metric | None = None,
     ) -> None:
         self.collector = collector
@@ -129,6 +161,7 @@ class Runner:
         self._collect = part.collect
         self._settings = settings
         self._names = names
+        self._troubles = troubles
         self._keep = Keep(shared)
         self._good = NOTHING
         self._good_until = 0.0
@@ -195,17 +228,13 @@ class Runner:
             self.last_success = time.time()
             self._good = outcome
             self._good_until = time.monotonic() + _STALE_INTERVALS * self.interval
-            if self.last is not None and self.last.error:
-                _log.info("collector %s works again", self.name)
+            self._troubles.ended(self)
         self.last = outcome
         return outcome
 
     def _failed(self, outcome: Outcome) -> None:
         self.failures[outcome.reason] = self.failures.get(outcome.reason, 0) + 1
-        if self.last is None or self.last.reason != outcome.reason:  # said once, not at every scrape
-            _log.warning("collector %s failed (%s): %s", self.name, outcome.reason, outcome.advice)
-            if outcome.place:
-                _log.warning("collector %s: %s", self.name, outcome.place)
+        self._troubles.began(self, outcome)
 
     async def _drop(self) -> None:
         with contextlib.suppress(Exception):

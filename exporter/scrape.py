@@ -8,7 +8,7 @@ from types import ModuleType
 from exporter.catalog import Metric, Sample
 from exporter.collectors import CollectorSettings, Shared, parts_of
 from exporter.collectors._reasons import reached
-from exporter.runner import Names, Outcome, Runner, reserved
+from exporter.runner import Names, Outcome, Runner, Troubles, reserved
 from exporter.store.readings import Block, blocks, grouped, page
 
 SUCCESS = Metric(
@@ -49,9 +49,17 @@ class Scraper:
     ) -> None:
         self._extra = list(extra)
         self._shared = Shared()
-        names = Names()
+        names, troubles = Names(), Troubles()
         self.runners = [
-            Runner(name, part, settings, names=names, shared=self._shared, up=getattr(module, "UP", None))
+            Runner(
+                name,
+                part,
+                settings,
+                names=names,
+                shared=self._shared,
+                troubles=troubles,
+                up=getattr(module, "UP", None),
+            )
             for name, (module, settings) in collectors.items()
             for part in parts_of(module, settings)
         ]

@@ -62,16 +62,13 @@ async def serve(config: Config, load: Callable[[], Config] | None = None) -> Non
     settings.load()
     settings.ssl = guard.context() if guard else None
     server = _Server(settings, service)
-    names = ", ".join(config.collectors)
-    scheme = "https" if guard and guard.secure else "http"
-    _log.info("%s://%s:%s/metrics with the collectors %s", scheme, host, listener.getsockname()[1], names)
-    for warning in (
-        privileges.advice(config.server.user),
-        exposure(host, guard),
-        *privileges.unreadable([*config.files, *(guard.files if guard else [])]),
-    ):
-        if warning:
-            _log.warning(warning)
+    _obey(server, service)
+    _tell(config, guard, f"{host}:{listener.getsockname()[1]}")
+    await server.serve(sockets=[listener])
+
+
+def _obey(server: "_Server", service: Service) -> None:
+    """End at SIGINT and SIGTERM, and read the settings anew at SIGHUP."""
     loop = asyncio.get_running_loop()
     loop.set_default_executor(DaemonThreads())
     for stop in (signal.SIGINT, signal.SIGTERM):
@@ -84,7 +81,19 @@ async def serve(config: Config, load: Callable[[], Config] | None = None) -> Non
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, hang_up)
-    await server.serve(sockets=[listener])
+
+
+def _tell(config: Config, guard: Guard | None, address: str) -> None:
+    """Say where it listens, and what is not as safe as it could be."""
+    scheme = "https" if guard and guard.secure else "http"
+    _log.info("%s://%s/metrics with the collectors %s", scheme, address, ", ".join(config.collectors))
+    for warning in (
+        privileges.advice(config.server.user),
+        exposure(config.server.address[0], guard),
+        *privileges.unreadable([*config.files, *(guard.files if guard else [])]),
+    ):
+        if warning:
+            _log.warning(warning)
 
 
 def _with(guard: Guard | None, load: Callable[[], Config] | None) -> Callable[[], Config] | None:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import wait_for
+
 CONFIGS = Path(__file__).with_name("configs")
 
 
@@ -238,3 +240,60 @@ def test_a_closed_pipe_is_no_error():
         cwd=Path(__file__).parents[2],
     )
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.read().decode()
+
+
+def test_a_hang_up_puts_new_settings_in_force(tmp_path):
+    """SIGHUP reads the file anew; a fault in it is told, and what runs goes on."""
+    file = tmp_path / "watchkeeper.yml"
+    file.write_text("server: {listen: '127.0.0.1:0'}\ncollectors: {host: {}}\n")
+    with running("serve", "--config", str(file)) as process:
+        url = re.search(r"http://\S+", process.stderr.readline()).group()
+        file.write_text("server: {listen: '127.0.0.1:0'}\ncollectors: {hots: {}}\n")
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "watchkeeper_config_last_reload_successful 0.0" in get(url))
+        assert (
+            f"the settings in force stay: {file}:2: unknown key 'collectors.hots'"
+            in process.stderr.readline()
+        )
+        file.write_text(
+            "server: {listen: '127.0.0.1:0'}\ncollectors: {host: {}}\ntargets: {other: {host: {}}}\n"
+        )
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "watchkeeper_config_last_reload_successful 1.0" in get(url))
+        assert "node_load1" in get(url.replace("/metrics", "/probe?target=other"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_under_the_log_stops_nothing():
+    """A line that cannot be written is lost; the page is not, failing collectors and all."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environ = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "WATCHKEEPER_SERVER__LISTEN": f"127.0.0.1:{port}",
+        "WATCHKEEPER_COLLECTORS__HOST": "",
+        "WATCHKEEPER_COLLECTORS__REDIS__URL": "redis://127.0.0.1:1/0",
+    }
+
+    def answered():
+        with contextlib.suppress(OSError):
+            return get(f"http://127.0.0.1:{port}/metrics")
+
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "exporter", "serve", "--verbose"], stdout=full, stderr=full, env=environ
+        )
+        try:
+            page = wait_for(answered, 20)
+            assert "node_load1" in page
+            assert 'watchkeeper_collector_success{collector="redis"} 0.0' in page
+            assert process.poll() is None
+        finally:
+            process.terminate()
+            process.wait(20)

@@ -470,3 +470,41 @@ def test_a_failure_is_logged_once_and_without_the_drivers_words(caplog, secret):
     assert len(warnings) == 1
     assert "leaky" in warnings[0].getMessage()
     assert secret not in caplog.text
+
+
+def test_a_server_that_is_gone_is_logged_once_for_all_its_parts(caplog):
+    """Eighteen lines for one outage would hide it; what a part alone lacks is told of that part."""
+    down = True
+
+    async def asks(settings, keep):
+        if down:
+            raise ConnectionRefusedError
+        yield OTHERS.sample(1)
+
+    async def asks_too(settings, keep):
+        if down:
+            raise ConnectionRefusedError
+        yield THINGS.sample(1, kind="a")
+
+    async def forbidden(settings, keep):
+        raise PermissionError
+        yield
+
+    async def run():
+        nonlocal down
+        scraper = Scraper({"db": parted(Part("a", asks), Part("b", asks_too), Part("c", forbidden))})
+        for _ in range(2):
+            await scraper.scrape(5)
+        down = False
+        for _ in range(2):
+            await scraper.scrape(5)
+        await scraper.close()
+
+    with caplog.at_level("INFO", logger="watchkeeper"):
+        asyncio.run(run())
+    told = [record.getMessage().partition(":")[0] for record in caplog.records]
+    assert sorted(told) == [
+        "collector db failed (down)",
+        "collector db works again",
+        "collector db.c failed (permission)",
+    ]
