@@ -256,10 +256,8 @@ def test_a_hang_up_puts_new_settings_in_force(tmp_path):
         file.write_text("server: {listen: '127.0.0.1:0'}\ncollectors: {hots: {}}\n")
         process.send_signal(signal.SIGHUP)
         wait_for(lambda: "watchkeeper_config_last_reload_successful 0.0" in get(url))
-        assert (
-            f"the settings in force stay: {file}:2: unknown key 'collectors.hots'"
-            in process.stderr.readline()
-        )
+        fault = f"the settings in force stay: {file}:2: unknown key 'collectors.hots'"
+        assert any(fault in process.stderr.readline() for _ in range(2))  # as root another line comes first
         file.write_text(
             "server: {listen: '127.0.0.1:0'}\ncollectors: {host: {}}\ntargets: {other: {host: {}}}\n"
         )
