@@ -94,11 +94,15 @@ class Names:
             if owner != runner.collector:
                 raise PageError(f"metric {name} is published by {owner} already")
         for name, group in outcome.groups.items():
+            givers = self._givers.setdefault(name, set())
+            others = givers - {runner}
+            if len(group) == 1 and not others:
+                givers.add(runner)
+                continue
             series = {sample.labels for sample in group}
             if len(series) < len(group):
                 raise PageError(f"metric {name} has two values for the same labels")
-            givers = self._givers.setdefault(name, set())
-            for other in givers - {runner}:
+            for other in others:
                 if any(each.labels in series for each in other.shown.groups.get(name, ())):
                     raise PageError(f"metric {name} has another value for the same labels in {other.name}")
             givers.add(runner)

@@ -1,6 +1,7 @@
 """The pages that Prometheus reads, text format 0.0.4 and OpenMetrics 1.0, straight from the cells."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import accumulate, islice
 from math import floor
 from typing import Any, TypeVar
@@ -158,6 +159,7 @@ def number(value: float) -> str:
     return _SPECIAL.get(written, written)
 
 
+@lru_cache(4096)
 def header(name: str, kind: str, help_text: str) -> str:
     """Return the two lines that stand over a metric's series."""
     return f"# HELP {name} {_escape_help(help_text)}\n# TYPE {name} {kind}\n"

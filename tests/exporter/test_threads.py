@@ -66,3 +66,10 @@ def test_no_more_than_the_limit_run_at_once():
     assert first.result(10)
     second.result(10)
     assert called == ["second"]
+
+
+def test_a_free_thread_is_used_again():
+    """One call after the other needs one thread."""
+    threads = DaemonThreads()
+    names = {threads.submit(threading.get_ident).result(10) for _ in range(20)}
+    assert len(names) == 1
