@@ -1,4 +1,7 @@
-"""The demo SaaS: sign-ups, products, subscriptions, AI summaries, live updates and an invoice job."""
+"""The demo SaaS: sign-ups, products, subscriptions, AI summaries, live updates and an invoice job.
+
+It is made for several workers: `python -m uvicorn examples.app:app --workers 4`.
+"""
 
 import asyncio
 import logging
@@ -23,17 +26,19 @@ from openai import AsyncOpenAI
 from pydantic import BaseModel, Field
 
 from examples import faults, seed
-from examples.serving import serve
+from examples.serving import end_with_parent
 from examples.settings import Settings
 from examples.shop.accounts import Accounts
 from examples.shop.billing import Billing, Plan
 from examples.shop.cache import Cache, open_redis
 from examples.shop.catalogue import Catalogue
 from examples.shop.database import DatabaseAwayError, open_pool
+from examples.shop.flags import Flags
 from examples.shop.invoices import Invoices
 from examples.shop.summaries import AiAwayError, AiBusyError, open_client, summarise
 from exporter import instrument
 
+logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
 log = logging.getLogger("examples.app")
 
 
@@ -43,6 +48,7 @@ class Shop:
     accounts: Accounts
     billing: Billing
     catalogue: Catalogue
+    flags: Flags
     invoices: Invoices
     ai: AsyncOpenAI
 
@@ -51,7 +57,9 @@ class Shop:
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Connect, seed an empty database, run the invoice job beside the requests, and close all at the end."""
     settings = app.state.settings = Settings.from_environment()
+    app.state.faults = faults.Faults(settings.faults)
     async with (
+        end_with_parent(),
         await open_pool(settings.database_url) as pool,
         open_redis(settings.redis_url) as redis,
         open_client(settings.openai_base_url, settings.openai_api_key) as ai,
@@ -61,20 +69,19 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         shop.accounts = Accounts(pool, Cache(redis, obs.cache("sessions"), seconds=60))
         shop.billing = Billing(pool)
         shop.catalogue = Catalogue(pool, Cache(redis, obs.cache("products"), seconds=10))
+        shop.flags = Flags(pool)
         shop.invoices = Invoices(pool)
         shop.ai = ai
-        job = asyncio.create_task(invoice_job(settings.invoice_seconds))
+        jobs = asyncio.gather(invoice_job(settings.invoice_seconds), rollout_job())
         yield
-        job.cancel()
-        app.state.faults.off()
+        jobs.cancel()
         with suppress(asyncio.CancelledError):
-            await job
+            await jobs
 
 
 app = FastAPI(title="Demo SaaS", lifespan=lifespan)
 obs = instrument(app)
 
-app.state.faults = faults.Faults()
 app.include_router(faults.router)
 routes = APIRouter(dependencies=[Depends(faults.strike)])
 shop = Shop()
@@ -176,10 +183,21 @@ async def unsubscribe(user: User) -> dict[str, str]:
     raise HTTPException(404, "no active subscription")
 
 
+@routes.post("/mfa", status_code=201)
+async def mfa(user: User) -> dict[str, str]:
+    """Add a second factor to the account of the session's owner."""
+    await shop.accounts.enrol(user)
+    return {"status": "enrolled"}
+
+
 @routes.post("/summaries")
-async def summaries(note: Note) -> dict[str, str]:
-    """Summarise a text by AI."""
-    return {"summary": await summarise(shop.ai, obs.ai, note.text)}
+async def summaries(note: Note, x_session: Annotated[str, Header(max_length=64)] = "") -> dict[str, str]:
+    """Summarise a text by AI, also for visitors without an account."""
+    summary = await summarise(shop.ai, obs.ai, note.text)
+    with suppress(DatabaseAwayError):  # the summary is there; that it was used is worth no error
+        if x_session and (user := await shop.accounts.user_of(x_session)):
+            await shop.accounts.used("summaries", user)
+    return {"summary": summary}
 
 
 app.include_router(routes)
@@ -199,23 +217,32 @@ async def updates(socket: WebSocket) -> None:
 
 
 @obs.workflow("invoice_sync")
-async def sync_invoices() -> None:
+async def sync_invoices(run: int) -> None:
     """Send an invoice for every payment that has none."""
     with obs.step("fetch"):
         payments = await shop.invoices.fetch()
     with obs.step("render"):
         invoices = shop.invoices.render(payments)
     with obs.step("send"):
-        await shop.invoices.send(invoices)
+        await shop.invoices.send(invoices, run)
 
 
 async def invoice_job(seconds: float) -> None:
-    """Run the invoice workflow for ever; a run that fails is tried again with the next one."""
+    """Run the invoice workflow for ever, in one of the workers each time; the next run tries what failed."""
     while True:
         try:
-            await sync_invoices()
+            if run := await shop.invoices.claim(seconds):
+                await sync_invoices(run)
         except Exception as error:  # whatever it was, it must not end the job
             log.warning("invoice_sync failed: %s: %s", type(error).__name__, error)
+        await asyncio.sleep(seconds)
+
+
+async def rollout_job(seconds: float = 60.0) -> None:
+    """Roll the new checkout out by and by, for ever, in one of the workers each time."""
+    while True:
+        with suppress(DatabaseAwayError):  # the next step is soon enough
+            await shop.flags.advance(seconds)
         await asyncio.sleep(seconds)
 
 
@@ -231,7 +258,3 @@ async def away(request: Request, error: Exception) -> JSONResponse:
 async def busy(request: Request, error: Exception) -> JSONResponse:
     """The AI service's limit is our visitors' limit."""
     return JSONResponse({"detail": AiBusyError.__doc__}, 429, headers={"Retry-After": "5"})
-
-
-if __name__ == "__main__":
-    serve(app, "examples.app", port=8000)

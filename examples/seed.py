@@ -4,14 +4,17 @@ import json
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from examples import activity
 from examples.shop.billing import MONTHLY_CENTS, Plan
 from examples.shop.database import Pool
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _LOCK = 20_261_121  # any number: two workers must not seed at once
+_LOCK_SECONDS = 60.0  # the first worker seeds in one, on a very busy machine in many
 _DAYS = 90
 _USERS = 600
 _PRODUCTS = 24
@@ -90,15 +93,27 @@ def _add_user(past: History, chance: random.Random, now: datetime, user_id: int,
 
 
 async def prepare(pool: Pool) -> bool:
-    """Create what is missing of the schema; fill an empty database with the past and return True."""
+    """Create what is missing of the schema; fill an empty database with the past and return True.
+
+    Every worker calls it as it starts: the first one works, the others wait for it and find all done.
+    """
+    schema = _SCHEMA.read_text(encoding="utf-8")
+    version = f"schema {sha256(schema.encode()).hexdigest()}"
     async with pool.acquire() as lent, lent.transaction():
-        await lent.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-        await lent.execute(_SCHEMA.read_text(encoding="utf-8"))
+        await lent.execute("SELECT pg_advisory_xact_lock($1)", _LOCK, timeout=_LOCK_SECONDS)
+        # Asked first, because even CREATE INDEX IF NOT EXISTS locks its table: a worker that is replaced
+        # under load could end in a deadlock with a checkout.
+        if await lent.fetchval("SELECT obj_description(to_regclass('users'), 'pg_class')") != version:
+            await lent.execute(schema)
+            await lent.execute(f"COMMENT ON TABLE users IS '{version}'")
         if await lent.fetchval("SELECT EXISTS (SELECT FROM users)"):
             return False
-        past = history(datetime.now(UTC))
+        now = datetime.now(UTC)
+        past = history(now)
         for table, columns in COLUMNS.items():
             await lent.copy_records_to_table(table, records=getattr(past, table), columns=columns)
+        for table, rows in activity.activity(now, past.users, past.payments).items():
+            await lent.copy_records_to_table(table, records=rows, columns=activity.COLUMNS[table])
         for table in ("users", "subscriptions", "payments"):
             newest = getattr(past, table)[-1][0]
             await lent.execute("SELECT setval(pg_get_serial_sequence($1, 'id'), $2)", table, newest)

@@ -1,7 +1,13 @@
-"""How each of the demo's servers starts from the command line: --host, --port, a clean stop."""
+"""How the demo's servers start from the command line and end: --host, --port, a clean stop, no orphans."""
 
 import argparse
+import asyncio
 import logging
+import multiprocessing
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import uvicorn
@@ -24,3 +30,26 @@ def serve(app: Any, module: str, port: int) -> None:
         access_log=False,
         timeout_graceful_shutdown=3,
     )
+
+
+@asynccontextmanager
+async def end_with_parent() -> AsyncIterator[None]:
+    """Stop this worker when the process that started the workers is gone.
+
+    One that was killed cannot stop them, and uvicorn's workers would go on serving its port for ever.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:  # a server without workers
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        loop.remove_reader(parent.sentinel)  # it stays readable
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    loop.add_reader(parent.sentinel, end)
+    try:
+        yield
+    finally:
+        loop.remove_reader(parent.sentinel)

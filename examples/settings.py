@@ -19,19 +19,20 @@ class Settings:
     redis_url: str = field(default="redis://127.0.0.1:6379/0", repr=False)
     openai_base_url: str = _AI_STAND_IN
     openai_api_key: str = field(default="demo", repr=False)
-    faults: bool = False
+    faults: Path | None = None
     invoice_seconds: float = 10.0
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
         """Return the settings; DATABASE_URL_FILE names a file that holds DATABASE_URL, and so on.
 
-        Raises ValueError for a number that is none, and OSError for a file that cannot be read.
+        Raises ValueError for a number that is none or a folder that is not named from the root on, and
+        OSError for a file that cannot be read.
         """
         chosen = {name: text for name in _TEXTS if (text := _text(environ, name.upper()))}
         return cls(
             **chosen,
-            faults=environ.get("DEMO_FAULTS") == "1",
+            faults=_folder(environ, "DEMO_FAULTS"),
             invoice_seconds=float(environ.get("DEMO_INVOICE_SECONDS", cls.invoice_seconds)),
         )
 
@@ -43,6 +44,13 @@ def _text(environ: Mapping[str, str], variable: str) -> str:
     if path := environ.get(f"{variable}_FILE"):
         return Path(path).read_text(encoding="utf-8").strip()
     return environ.get(variable, "")
+
+
+def _folder(environ: Mapping[str, str], variable: str) -> Path | None:
+    text = environ.get(variable, "")
+    if text and not text.startswith("/"):
+        raise ValueError(f"{variable}={text}: name a folder that all workers share, as /tmp/faults")
+    return Path(text) if text else None
 
 
 def place(url: str) -> str:

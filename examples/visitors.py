@@ -13,7 +13,7 @@ from examples.seed import DAMAGED_PRODUCT
 
 # Of 1000 visits. A few go wrong by the visitor's fault (4xx), one by ours (the damaged product's 500).
 MIX = {
-    "product": 370,
+    "product": 357,
     "products": 230,
     "account": 150,
     "home": 78,
@@ -25,6 +25,9 @@ MIX = {
     "lost": 10,
     "gone": 8,
     "mistyped": 6,
+    "stranger": 6,
+    "mfa": 4,
+    "forgotten": 3,
     "declined": 3,
     "cancel": 3,
     "batch": 1,
@@ -100,6 +103,17 @@ class Visitors:
         if account := await self._known():
             await self._send("POST", "/login", json={"email": account["email"]})
 
+    async def _stranger(self) -> None:
+        email = f"stranger-{self._chance.randrange(9)}@example.com"
+        await self._send("POST", "/login", json={"email": email})
+
+    async def _forgotten(self) -> None:
+        await self._send("GET", "/account/1", headers={"X-Session": "a session of the day before yesterday"})
+
+    async def _mfa(self) -> None:
+        if account := await self._known():
+            await self._send("POST", "/mfa", headers=_session(account))
+
     async def _account(self) -> None:
         if account := await self._known():
             await self._send("GET", f"/account/{account['user_id']}", headers=_session(account))
@@ -118,7 +132,10 @@ class Visitors:
             await self._send("DELETE", "/subscription", headers=_session(account))
 
     async def _summary(self) -> None:
-        await self._send("POST", "/summaries", json={"text": _NOTE * self._chance.randint(1, 6)})
+        text = _NOTE * self._chance.randint(1, 6)
+        account = self._chance.choice(self._accounts) if self._accounts else None
+        headers = _session(account) if account else {}
+        await self._send("POST", "/summaries", json={"text": text}, headers=headers)
 
     async def _batch(self) -> None:
         # More at once than the AI service's limit lets through.

@@ -14,6 +14,7 @@ import yaml
 from exporter import __version__
 from exporter.config import load
 from scripts import compose
+from scripts.stack import demo
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "docker-compose.yml"
@@ -172,6 +173,26 @@ def test_no_password_stands_in_the_file():
             if re.search("PASSWORD|SECRET|KEY|TOKEN|_URL|DSN", variable) and variable != "OPENAI_BASE_URL":
                 assert variable.endswith("_FILE")
                 assert value.startswith("/run/watchkeeper/")
+
+
+def test_the_application_runs_as_in_the_set_up():
+    """The same command with the same workers; only where it listens differs."""
+    _, *given = SERVICES["app"]["command"]
+    _, _, _, *usual = demo.application(8000)
+    words = " ".join(map(str, usual)).replace(" --", "\n--").splitlines()
+    assert [one for one in given if one != "--host=0.0.0.0"] == [one.replace(" ", "=") for one in words]
+
+
+def test_the_workers_can_share_their_numbers():
+    """/dev/shm is the container's own and writable; nothing is mounted over it or taken from elsewhere."""
+    app = SERVICES["app"]
+    assert "ipc" not in app
+    assert not any("/dev" in mount for mount in [*app["tmpfs"], *app["volumes"]])
+
+
+def test_prometheus_keeps_exemplars_as_in_the_set_up():
+    """Without the feature it reads them and throws them away."""
+    assert "--enable-feature=exemplar-storage" in SERVICES["prometheus"]["command"]
 
 
 def test_prometheus_scrapes_the_services_of_this_file():

@@ -1,4 +1,4 @@
-"""Accounts and their sessions: sign-up, login, and who a session belongs to."""
+"""Accounts and their sessions: sign-up, login, second factor, and who a session belongs to."""
 
 import secrets
 from typing import Any
@@ -7,6 +7,7 @@ import asyncpg
 
 from examples.shop.cache import Cache
 from examples.shop.database import Connection, Pool, connection
+from examples.shop.flags import DARK_MODE, variant
 
 
 class Accounts:
@@ -30,12 +31,20 @@ class Accounts:
             return None
 
     async def log_in(self, email: str) -> dict[str, Any] | None:
-        """Open a session for an existing account; None when there is none."""
+        """Open a session for an existing account; None when there is none. Either is noted."""
         async with connection(self._pool) as lent:
             user_id = await lent.fetchval(
                 "UPDATE users SET last_seen_at = now() WHERE email = $1 RETURNING id", email
             )
-            return user_id and await _open_session(lent, user_id)
+            await lent.execute(
+                "INSERT INTO logins (user_id, result) VALUES ($1, $2)",
+                user_id,
+                "success" if user_id else "failure",
+            )
+            if user_id is None:
+                return None
+            await _note(lent, user_id, "login")
+            return await _open_session(lent, user_id)
 
     async def user_of(self, token: str) -> int | None:
         """Return the user id that a session token belongs to, or None."""
@@ -43,7 +52,8 @@ class Accounts:
         async def load() -> int | None:
             async with connection(self._pool) as lent:
                 found: int | None = await lent.fetchval(
-                    "SELECT user_id FROM sessions WHERE token = $1", token
+                    "SELECT user_id FROM sessions WHERE token = $1 AND created_at > now() - interval '1 day'",
+                    token,
                 )
             return found
 
@@ -53,6 +63,7 @@ class Accounts:
     async def account(self, user_id: int) -> dict[str, Any]:
         """Return an account with its active subscription, and note that its owner was here."""
         async with connection(self._pool) as lent:
+            await variant(lent, DARK_MODE, user_id)
             row = await lent.fetchrow(
                 "WITH seen AS (UPDATE users SET last_seen_at = now() WHERE id = $1 RETURNING id, email)"
                 " SELECT seen.id, seen.email, plan, currency, monthly_price_cents FROM seen"
@@ -60,6 +71,28 @@ class Accounts:
                 user_id,
             )
         return dict(row or {})
+
+    async def enrol(self, user_id: int) -> None:
+        """Keep that the account has a second factor; the demo believes its visitors."""
+        async with connection(self._pool) as lent:
+            await lent.execute(
+                "INSERT INTO mfa_devices (user_id) VALUES ($1) ON CONFLICT DO NOTHING", user_id
+            )
+            await _note(lent, user_id, "mfa_enrolled")
+
+    async def used(self, feature: str, user_id: int) -> None:
+        """Note that the account's owner has used a feature."""
+        async with connection(self._pool) as lent:
+            await lent.execute(
+                "INSERT INTO feature_uses (feature, user_id) VALUES ($1, $2)"
+                " ON CONFLICT (feature, user_id) DO UPDATE SET last_used_at = now()",
+                feature,
+                user_id,
+            )
+
+
+async def _note(lent: Connection, user_id: int, action: str) -> None:
+    await lent.execute("INSERT INTO audit_log (user_id, action) VALUES ($1, $2)", user_id, action)
 
 
 async def _open_session(lent: Connection, user_id: int) -> dict[str, Any]:

@@ -1,11 +1,14 @@
-"""Subscriptions and payments: what the business figures are made of."""
+"""Subscriptions and payments with their fraud checks: what the business figures are made of."""
 
 from typing import Literal
 
-from examples.shop.database import Pool, connection
+from examples.shop.database import Connection, Pool, connection
+from examples.shop.flags import NEW_CHECKOUT, variant
 
 Plan = Literal["free", "pro", "team"]
 MONTHLY_CENTS: dict[Plan, int] = {"free": 0, "pro": 2_900, "team": 9_900}
+FRAUD_MODEL = "card-rules-2"
+WRONG = 0.08  # share of the payments that the demo's fraud model is wrong about
 
 
 class Billing:
@@ -18,13 +21,10 @@ class Billing:
         """Move a user to a plan and take its first payment; False when the card is declined."""
         cents = MONTHLY_CENTS[plan]
         async with connection(self._pool) as lent, lent.transaction():
+            await variant(lent, NEW_CHECKOUT, user_id)
+            await lent.execute("INSERT INTO audit_log (user_id, action) VALUES ($1, 'checkout')", user_id)
             if cents:
-                await lent.execute(
-                    "INSERT INTO payments (user_id, amount_cents, status) VALUES ($1, $2, $3)",
-                    user_id,
-                    cents,
-                    "succeeded" if card_works else "failed",
-                )
+                await _take(lent, user_id, cents, card_works=card_works)
             if cents and not card_works:
                 return False
             await lent.execute(
@@ -34,6 +34,11 @@ class Billing:
                 user_id,
                 plan,
                 cents,
+            )
+            await lent.execute(
+                "INSERT INTO feature_uses (feature, user_id) VALUES ('paid_plans', $1)"
+                " ON CONFLICT (feature, user_id) DO UPDATE SET last_used_at = now()",
+                user_id,
             )
         return True
 
@@ -46,3 +51,21 @@ class Billing:
                 user_id,
             )
         return cancelled is not None
+
+
+async def _take(lent: Connection, user_id: int, cents: int, *, card_works: bool) -> None:
+    """Book a payment, and what the fraud model said of it; in the demo a declined card was a stolen one."""
+    payment_id = await lent.fetchval(
+        "INSERT INTO payments (user_id, amount_cents, status) VALUES ($1, $2, $3) RETURNING id",
+        user_id,
+        cents,
+        "succeeded" if card_works else "failed",
+    )
+    await lent.execute(
+        "INSERT INTO fraud_checks (payment_id, model, flagged, fraudulent)"
+        " VALUES ($1, $2, $3 <> (random() < $4), $3)",
+        payment_id,
+        FRAUD_MODEL,
+        not card_works,
+        WRONG,
+    )

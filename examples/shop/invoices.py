@@ -1,5 +1,6 @@
-"""The invoice job's three steps: fetch payments without an invoice, render them, send them."""
+"""The invoice job: who runs it next, and its steps: fetch payments without an invoice, render, send."""
 
+from datetime import timedelta
 from typing import Any
 
 from examples.shop.database import Pool, connection
@@ -17,7 +18,21 @@ class Invoices:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._runs = 0
+
+    async def claim(self, seconds: float) -> int | None:
+        """Take the next run and return its number; None when a run has begun less than `seconds` ago.
+
+        Every worker asks, and Postgres lets one of them have it: no run happens four times, and none waits
+        for a worker that was killed.
+        """
+        async with connection(self._pool) as lent:
+            run: int | None = await lent.fetchval(
+                "INSERT INTO jobs (name) VALUES ('invoice_sync') ON CONFLICT (name)"
+                " DO UPDATE SET runs = jobs.runs + 1, began_at = now()"
+                " WHERE jobs.began_at <= now() - $1::interval RETURNING runs",
+                timedelta(seconds=seconds),
+            )
+        return run
 
     async def fetch(self) -> list[dict[str, Any]]:
         """Return payments that have no invoice yet, oldest first."""
@@ -36,10 +51,9 @@ class Invoices:
         text = "To {email}: {amount:.2f} {currency} received with thanks."
         return [(paid["id"], text.format(amount=paid["amount_cents"] / 100, **paid)) for paid in payments]
 
-    async def send(self, invoices: list[tuple[int, str]]) -> None:
-        """Keep the invoices as sent. Raises MailError now and then, as mail services do."""
-        self._runs += 1
-        if self._runs % _HANGS_UP_EVERY == 3:
+    async def send(self, invoices: list[tuple[int, str]], run: int) -> None:
+        """Keep the invoices as sent. Raises MailError in some runs, as mail services do."""
+        if run % _HANGS_UP_EVERY == 3:
             raise MailError("the mail service hung up")
         async with connection(self._pool) as lent:
             await lent.executemany(

@@ -2,14 +2,38 @@
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from scripts.stack import servers
 from scripts.stack.options import Options
 from scripts.stack.packages import CHECKOUT, Program
+from scripts.stack.process import http_ok
 from scripts.stack.run import Run
 
 SERVERS = ("postgres", "initdb", "redis-server")
 CONFIG = CHECKOUT / "examples" / "watchkeeper.yml"
+WORKERS = 4
+
+
+def application(port: int, workers: int = WORKERS) -> list[str | Path]:
+    """The application's command line; docker-compose.yml has the same one."""
+    return [
+        *(
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "examples.app:app",
+            "--port",
+            str(port),
+            "--workers",
+            str(workers),
+        ),
+        *("--timeout-graceful-shutdown", "3"),  # open WebSockets would hold a stop back for ever
+        # Without an answer for so long a worker is replaced. The default of 5 s would replace those that are
+        # still starting on a very busy machine, without end.
+        *("--timeout-worker-healthcheck", "30"),
+        "--no-access-log",
+    ]
 
 
 def start(run: Run, programs: Mapping[str, Program], options: Options) -> dict[str, str]:
@@ -25,10 +49,12 @@ def start(run: Run, programs: Mapping[str, Program], options: Options) -> dict[s
         "REDIS_URL": redis.url,
         "OPENAI_BASE_URL": f"{ai.url}/v1",
         "OPENAI_API_KEY": "demo",
-        "DEMO_FAULTS": "1",
+        "DEMO_FAULTS": str(run.folder / "faults"),
         **options.app_env,
     }
-    run.launch(run.example("app", "examples.app", environment))
+    run.launch(
+        run.program("app", application, environment, ready=http_ok("/health"), **run.ports.of("app")),
+    )
     dsn = postgres.monitor_dsn_of("demo")
     return {
         "WATCHKEEPER_COLLECTORS__POSTGRES__DSN": dsn,

@@ -38,10 +38,12 @@ PROGRAMS = {
     "node_exporter": ("prometheus-node-exporter", "prometheus-node-exporter"),
     "postgres_exporter": ("prometheus-postgres-exporter", "prometheus-postgres-exporter"),
     "redis_exporter": ("prometheus-redis-exporter", "prometheus-redis-exporter"),
+    # And the shipper of log lines, with the part of it that speaks to Elasticsearch.
+    "rsyslogd": ("rsyslog-elasticsearch", "rsyslogd"),
 }
 
 # Of a package's dependencies we need programs, libraries and the web pages' parts, not what a service needs.
-NEEDED = re.compile(r"^(prometheus|redis-|postgresql-\d+$|lib|fonts-glyphicons)")
+NEEDED = re.compile(r"^(prometheus|redis-|rsyslog$|postgresql-\d+$|lib|fonts-glyphicons)")
 # libc must match the running loader; LLVM is Postgres' just-in-time compiler (30 MB), which we switch off.
 NOT_NEEDED = re.compile(
     r"^(libc6|libc-(bin|l10n|dev)|libllvm|libz3-|lib.*-perl$|libperl|prometheus-node-exporter)"

@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from scripts.stack import leftovers
 from scripts.stack.errors import SetupError
 
 HOST = "127.0.0.1"
@@ -56,6 +57,7 @@ class Process:
         self._ready, self._env, self._cwd, self.user = ready, dict(env or {}), cwd, user
         self._end_signal, self._ready_seconds = end_signal, ready_seconds
         self._child: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
 
     @property
     def pid(self) -> int:
@@ -109,6 +111,7 @@ class Process:
                 start_new_session=True,
                 **as_user(self.user),
             )
+        self._started = psutil.Process(self.pid).create_time()
 
     def wait_ready(self) -> None:
         """Wait until it is ready; on another free port when somebody took the one that was free."""
@@ -145,19 +148,22 @@ class Process:
         self._finish(signal.SIGKILL, STOP_SECONDS)
 
     def _finish(self, first: signal.Signals, seconds: float) -> None:
-        if self._child is None or not self.alive:
+        if self._child is None:
             return
-        family = self._family()
-        self._child.send_signal(first)
-        self.thaw()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._child.wait(seconds)
-        psutil.wait_procs(family[1:], timeout=1)  # children that end by themselves when their parent is gone
-        for member in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
-        psutil.wait_procs(family[1:], timeout=2)
-        self._child.wait()
+        if self.alive:
+            family = self._family()
+            self._child.send_signal(first)
+            self.thaw()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(seconds)
+            psutil.wait_procs(
+                family[1:], timeout=1
+            )  # children that end by themselves when their parent is gone
+            self._child.kill()
+            self._child.wait()
+            leftovers.kill(family[1:])
+        leftovers.kill(leftovers.orphans(self.pid, self._started))
+        leftovers.forget_numbers(self.pid, self._started)
 
     def restart(self) -> None:
         """Stop it, and start it again on the same port."""

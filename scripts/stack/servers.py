@@ -179,6 +179,7 @@ def prometheus(program: Program, config: Callable[[int], Path], folder: Path, **
             "--storage.tsdb.retention.time=2d",
             f"--web.listen-address={HOST}:{port}",
             "--web.enable-lifecycle",
+            "--enable-feature=exemplar-storage",  # else it drops the trace ids
             "--rules.alert.for-grace-period=1m",  # a restart must not delay an alert by ten minutes
         ],
         log=folder / "prometheus.log",

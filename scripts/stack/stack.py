@@ -50,6 +50,7 @@ class Stack(Run):
         self._check_files()
         if self.options.demo:
             self._start_exporter(demo.CONFIG, demo.start(self, self._programs, self.options))
+            # Ready before Prometheus asks: it makes the tables, and some are read only once a minute.
             demo.visit(self, self.options)
         else:
             self._start_exporter(self.options.config, {})

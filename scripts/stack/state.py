@@ -12,6 +12,7 @@ from typing import IO
 
 import psutil
 
+from scripts.stack import leftovers
 from scripts.stack.packages import CHECKOUT, lock
 
 # For its owner only; the programs beside it must be in reach of the user that Postgres runs as.
@@ -106,14 +107,15 @@ def claim(folder: Path = FOLDER) -> Iterator[bool]:
 
 def clean_up(state: State) -> None:
     """End what a runner that was killed could not end, and remove its folder."""
-    leftovers = [process for row in state.rows if (process := find(row.pid, row.started))]
-    for process in leftovers:
+    left = [process for row in state.rows if (process := find(row.pid, row.started))]
+    for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-    _, stubborn = psutil.wait_procs(leftovers, timeout=10)
-    for process in stubborn:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
+    _, stubborn = psutil.wait_procs(left, timeout=10)
+    leftovers.kill(stubborn)
+    for row in state.rows:
+        leftovers.kill(leftovers.orphans(row.pid, row.started))
+        leftovers.forget_numbers(row.pid, row.started)
     folder = Path(state.folder)
     if folder.parent == Path(tempfile.gettempdir()) and folder.name.startswith("watchkeeper-"):
         shutil.rmtree(folder, ignore_errors=True)

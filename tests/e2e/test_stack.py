@@ -1,6 +1,7 @@
 """The whole product on real servers: the demo under load, scraped, shown, and alarming."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -12,7 +13,8 @@ import psutil
 import pytest
 
 import dashboards
-from scripts.stack import targets
+from scripts.stack import leftovers, targets
+from scripts.stack.demo import WORKERS
 from scripts.stack.options import Options
 from scripts.stack.process import get, post
 from scripts.stack.stack import Stack
@@ -108,6 +110,13 @@ def test_every_target_is_up(running: Running):
 
     # A scrape each second: on a busy machine one may be late.
     wait_for(lambda: found() == expected, 30, f"all up: {found()}")
+
+
+def test_the_application_has_four_workers_that_count_together(running: Running):
+    """Prometheus sees all of them, whichever answers a scrape; it would keep their exemplars."""
+    wait_for(lambda: [one["value"][1] for one in running.query("watchkeeper_workers")] == [str(WORKERS)], 60)
+    flags = get(f"{running.stack.server('prometheus').url}/api/v1/status/flags") or b"{}"
+    assert "exemplar-storage" in json.loads(flags)["data"]["enable-feature"]
 
 
 def test_the_links_of_an_alert_lead_somewhere(running: Running):
@@ -241,12 +250,15 @@ def test_a_fault_raises_its_alert_and_its_end_resolves_it(
 
 
 def test_a_stopped_stack_leaves_nothing(running: Running):
-    """No process and no file; the last test, for it ends what the others use."""
+    """No process, no file and no shared memory; the last test, for it ends what the others use."""
     processes = [psutil.Process(process.pid) for process in running.stack.processes]
     family = processes + [child for process in processes for child in process.children(recursive=True)]
-    folder = running.stack.folder
+    folder, shared = running.stack.folder, Path(f"/dev/shm/watchkeeper-{os.getuid()}")
+    numbers = f"*-{running.stack.server('app').pid}-*"
     assert len(processes) == 9
+    assert len(list(shared.glob(numbers))) == 1
     running.stack.stop()
-    assert [process for process in family if process.is_running()] == []
+    assert list(shared.glob(numbers)) == []
+    assert [process for process in family if leftovers.runs(process)] == []
     assert not folder.exists()
     assert folder != Path()

@@ -1,11 +1,9 @@
-"""The demo SaaS as a process of its own, on servers that its tests may stop and freeze."""
+"""The demo SaaS with its four workers, on servers that its tests may stop and freeze."""
 
 import asyncio
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -14,10 +12,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from examples import ai_server
-from scripts.stack.packages import Program
+from scripts.stack.demo import WORKERS, application
+from scripts.stack.packages import CHECKOUT, Program
 from scripts.stack.process import Process, http_ok
 from scripts.stack.servers import Postgres, Redis, run_folder
 from tests.serving import serving
+from tests.waiting import wait_for
 
 
 @dataclass
@@ -61,17 +61,17 @@ class Demo:
 def new_app(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., Process]]:
-    """Makes a process of the application, not yet started; takes environment variables."""
+    """Makes a server of the application, not yet started; takes environment variables."""
     started: list[Process] = []
 
-    def make(**environment: str) -> Process:
+    def make(workers: int = 1, **environment: str) -> Process:
         process = Process(
             "demo",
-            lambda port: [sys.executable, "-m", "examples.app", "--port", str(port)],
+            lambda port: application(port, workers),
             log=tmp_path_factory.mktemp("demo") / "demo.log",
             ready=http_ok("/health"),
             env={"DEMO_FAULTS": "", **environment},
-            cwd=Path(__file__).parents[2],
+            cwd=CHECKOUT,
         )
         started.append(process)
         return process
@@ -104,17 +104,20 @@ def demo(
             ends.callback(server.stop)
             server.start()
         app = new_app(
+            WORKERS,
             DATABASE_URL=postgres.dsn,
             REDIS_URL=redis.url,
             OPENAI_BASE_URL=ai_url,
             OPENAI_API_KEY="demo",
-            DEMO_FAULTS="1",
+            DEMO_FAULTS=str(folder / "faults"),
             DEMO_INVOICE_SECONDS="0.2",
         )
         ends.callback(app.stop)
         app.start()
         http = ends.enter_context(client(app))
-        yield Demo(app, postgres, redis, http)
+        found = Demo(app, postgres, redis, http)
+        wait_for(lambda: found.metric("watchkeeper_workers") == WORKERS, 60)
+        yield found
 
 
 def client(app: Process) -> httpx.Client:

@@ -6,6 +6,7 @@ import pytest
 from websockets.sync.client import connect
 
 from examples.seed import DAMAGED_PRODUCT
+from scripts.stack.demo import WORKERS
 from tests.waiting import wait_for
 
 
@@ -190,21 +191,58 @@ def test_invoices_are_sent_in_steps_and_sometimes_fail(demo):
 
 
 def test_pool_is_watched(demo):
-    """The pool's size and its waits are on the metrics page."""
-    assert demo.metric("database_pool_size_max", pool="main") == 10
+    """The size of the workers' pools together and their waits are on the metrics page."""
+    assert demo.metric("database_pool_size_max", pool="main") == 10 * WORKERS
     assert demo.metric("database_pool_wait_seconds_count", pool="main") > 0
     assert demo.metric("database_pool_timeouts_total", pool="main") >= 0
 
 
 def test_exporters_role_may_read_the_business_tables(demo):
-    """The role that only monitors can count accounts, subscriptions and payments, and no sessions."""
+    """The role that only monitors can count all, but reads neither addresses nor the sessions' tokens."""
     rights = demo.rows(
-        "SELECT relname, has_table_privilege('watchkeeper', oid, 'SELECT') AS may FROM pg_class"
-        " WHERE relname IN ('users', 'subscriptions', 'payments', 'sessions') ORDER BY relname"
+        "SELECT relname, has_any_column_privilege('watchkeeper', oid, 'SELECT') AS may FROM pg_class"
+        " WHERE relname IN ('users', 'subscriptions', 'payments', 'sessions', 'products')"
     )
     assert {row["relname"]: row["may"] for row in rights} == {
         "payments": True,
-        "sessions": False,
+        "products": False,
+        "sessions": True,
         "subscriptions": True,
         "users": True,
     }
+    secrets = demo.rows(
+        "SELECT has_column_privilege('watchkeeper', 'users', 'email', 'SELECT')"
+        " OR has_column_privilege('watchkeeper', 'sessions', 'token', 'SELECT') AS may"
+    )
+    assert secrets == [{"may": False}]
+
+
+def test_logins_second_factors_and_features_are_kept(demo):
+    """What the figures about accounts and features are counted from."""
+
+    def count(table: str, where: str = "true") -> int:
+        return demo.rows(f"SELECT count(*) AS n FROM {table} WHERE {where}")[0]["n"]
+
+    failures, entries = count("logins", "result = 'failure'"), count("audit_log")
+    assert demo.http.post("/login", json={"email": "nobody@example.com"}).status_code == 401
+    user_id, session = demo.session("user3@example.com")
+    assert demo.http.post("/mfa", headers=session).status_code == 201
+    assert demo.http.post("/mfa", headers=session).status_code == 201
+    assert demo.http.post("/mfa").status_code == 401
+    assert demo.http.post("/summaries", json={"text": "a note"}, headers=session).status_code == 200
+    assert count("logins", "result = 'failure'") == failures + 1
+    assert count("mfa_devices", f"user_id = {user_id}") == 1
+    assert count("audit_log") == entries + 3
+    used = f"user_id = {user_id} AND feature = 'summaries' AND last_used_at > now() - interval '1 minute'"
+    assert count("feature_uses", used) == 1
+
+
+def test_flags_are_counted_by_variant(demo):
+    """Each look at an account asks for a flag, and gets the same answer each time."""
+    user_id, session = demo.session("user7@example.com")
+    query = "SELECT variant, evaluations FROM feature_flag_evaluations WHERE flag = 'dark_mode'"
+    before = {row["variant"]: row["evaluations"] for row in demo.rows(query)}
+    for _ in range(3):
+        assert demo.http.get(f"/account/{user_id}", headers=session).status_code == 200
+    after = {row["variant"]: row["evaluations"] for row in demo.rows(query)}
+    assert sorted(after[name] - before[name] for name in after) == [0, 3]

@@ -1,6 +1,8 @@
 """The demo's fault switches: each does what it says, goes off by itself, and is not for everybody."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -33,25 +35,25 @@ def failures(switches: faults.Faults, calls: int) -> int:
     return count
 
 
-def test_nothing_is_on_at_first():
+def test_nothing_is_on_at_first(tmp_path):
     """A fresh demo behaves."""
-    switches = faults.Faults(Clock())
+    switches = faults.Faults(tmp_path, Clock())
     assert switches.state() == {}
     assert failures(switches, 100) == 0
 
 
 @pytest.mark.parametrize("ratio", [0.01, 0.1, 0.3, 1.0])
-def test_errors_hit_exactly_the_chosen_share(ratio):
+def test_errors_hit_exactly_the_chosen_share(tmp_path, ratio):
     """Of a hundred requests, as many fail as asked for: alerts can be proved with few requests."""
-    switches = faults.Faults(Clock())
+    switches = faults.Faults(tmp_path, Clock())
     switches.fail(ratio, lasting=60)
     assert failures(switches, 100) == round(100 * ratio)
 
 
-def test_errors_and_slowness_go_off_by_themselves():
+def test_errors_and_slowness_go_off_by_themselves(tmp_path):
     """When the time is over the demo behaves again, without anybody doing anything."""
     clock = Clock()
-    switches = faults.Faults(clock)
+    switches = faults.Faults(tmp_path, clock)
     switches.fail(1.0, lasting=60)
     switches.slow_down(30, lasting=90)
     clock.now += 59.9
@@ -64,22 +66,38 @@ def test_errors_and_slowness_go_off_by_themselves():
     asyncio.run(asyncio.wait_for(switches.delay(), 1))
 
 
-async def _take(megabytes: int, lasting: float) -> tuple[int, faults.Faults]:
-    process, switches = psutil.Process(), faults.Faults()
-    before = process.memory_info().rss
-    await switches.take_memory(megabytes, lasting)
-    return process.memory_info().rss - before, switches
+def test_switches_are_one_set_in_all_workers(tmp_path):
+    """What one worker was asked for holds in another at once, and either can end it."""
+    clock = Clock()
+    first, second = faults.Faults(tmp_path, clock), faults.Faults(tmp_path, clock)
+    first.fail(0.5, lasting=60)
+    second.slow_down(3, lasting=60)
+    assert first.state() == second.state()
+    assert set(first.state()) == {"errors", "slow"}
+    assert (failures(first, 10), failures(second, 10)) == (5, 5)
+    second.off()
+    assert (failures(first, 10), failures(second, 10)) == (0, 0)
 
 
-def test_memory_is_really_used_and_given_back():
+def test_without_a_folder_nothing_is_ever_on():
+    """A demo that was started without fault switches asks no file."""
+    switches = faults.Faults(None)
+    assert switches.state() == {}
+    assert failures(switches, 10) == 0
+
+
+def test_memory_is_really_used_and_given_back(tmp_path):
     """The pages are resident, so that the machine's memory falls; they are free when the time is over."""
 
     async def run() -> None:
-        process = psutil.Process()
-        grown, switches = await _take(200, lasting=0.3)
-        assert grown > 190_000_000
-        assert switches.state()["memory"]["megabytes"] == 200
+        clock = Clock()
+        process, switches = psutil.Process(), faults.Faults(tmp_path, clock)
+        before = process.memory_info().rss
+        await switches.take_memory(200, lasting=60)
         held = process.memory_info().rss
+        assert held - before > 190_000_000
+        assert switches.state()["memory"]["megabytes"] == 200
+        clock.now += 61
 
         async def released() -> bool:
             return held - process.memory_info().rss > 190_000_000
@@ -90,23 +108,55 @@ def test_memory_is_really_used_and_given_back():
     asyncio.run(run())
 
 
-def test_memory_leaves_the_machine_usable():
-    """More than the machine has to spare is refused before anything is taken."""
+def test_memory_that_one_worker_holds_another_can_give_back(tmp_path):
+    """Whichever worker is asked to end it, the one that holds it does."""
 
     async def run() -> None:
-        with pytest.raises(ValueError, match="to spare"):
-            await faults.Faults().take_memory(1_000_000, lasting=60)
+        process, switches = psutil.Process(), faults.Faults(tmp_path)
+        await switches.take_memory(200, lasting=60)
+        held = process.memory_info().rss
+        faults.Faults(tmp_path).off()
+
+        async def released() -> bool:
+            return held - process.memory_info().rss > 190_000_000
+
+        await wait_for_async(released)
 
     asyncio.run(run())
 
 
-def test_off_switches_everything_off():
+def test_memory_goes_with_its_worker(tmp_path):
+    """A worker that was killed holds nothing, and nobody says that it does."""
+    take = (
+        "import asyncio, pathlib, sys\n"
+        "from examples.faults import Faults\n"
+        "asyncio.run(Faults(pathlib.Path(sys.argv[1])).take_memory(10, 60))\n"
+    )
+    subprocess.run([sys.executable, "-c", take, str(tmp_path)], check=True)
+    assert faults.Faults(tmp_path).state() == {}
+
+
+def test_memory_leaves_the_machine_usable(tmp_path):
+    """More than the machine has to spare is refused before anything is taken."""
+
+    async def run() -> None:
+        switches = faults.Faults(tmp_path)
+        with pytest.raises(ValueError, match="to spare"):
+            await switches.take_memory(1_000_000, lasting=60)
+        assert switches.state() == {}
+
+    asyncio.run(run())
+
+
+def test_off_switches_everything_off(tmp_path):
     """One call ends all faults at once."""
 
     async def run() -> None:
-        _, switches = await _take(10, lasting=60)
+        switches = faults.Faults(tmp_path)
+        await switches.take_memory(10, lasting=60)
         switches.fail(1.0, lasting=60)
         switches.slow_down(1, lasting=60)
+        assert set(switches.state()) == {"slow", "errors", "memory"}
         switches.off()
         assert switches.state() == {}
         assert failures(switches, 5) == 0
@@ -123,11 +173,11 @@ def test_off_switches_everything_off():
         (False, "127.0.0.1", 403),
     ],
 )
-def test_switches_are_for_this_machine_and_only_when_enabled(enabled, address, status):
+def test_switches_are_for_this_machine_and_only_when_enabled(tmp_path, enabled, address, status):
     """A stranger cannot break the demo, nor can anybody where it was not started for that."""
     app = FastAPI()
     app.state.settings = SimpleNamespace(faults=enabled)
-    app.state.faults = faults.Faults()
+    app.state.faults = faults.Faults(tmp_path)
     app.include_router(faults.router)
 
     async def ask() -> list[int]:

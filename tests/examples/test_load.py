@@ -112,7 +112,7 @@ def test_every_kind_of_visit_ends_as_meant(demo):
     assert ended.pop("damaged") == {"5xx": 1}
     assert ended.pop("declined") == {"2xx": 1, "4xx": 1}  # signs up first
     assert ended.pop("batch") == {"2xx": 12}
-    for kind in ("lost", "gone", "mistyped"):
+    for kind in ("lost", "gone", "mistyped", "stranger", "forgotten"):
         assert ended.pop(kind) == {"4xx": 1}
     assert all(set(counts) == {"2xx"} for counts in ended.values())
 

@@ -113,5 +113,5 @@ def test_an_ai_service_that_is_away_is_a_503(demo, new_app):
         page = http.get("/metrics").text
         assert 'ai_api_errors_total{provider="openai",model="gpt-5.6-mini",category="connection"} 1.0' in page
         refused = http.post("/faults/errors")
-        assert (refused.status_code, "DEMO_FAULTS=1" in refused.text) == (403, True)
+        assert (refused.status_code, "DEMO_FAULTS=" in refused.text) == (403, True)
     alone.stop()

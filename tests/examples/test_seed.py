@@ -1,10 +1,13 @@
 """The demo's past: the same every time, and plausible."""
 
+import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from examples.seed import COLUMNS, history
 from examples.shop.billing import MONTHLY_CENTS
+from exporter import sql_check
+from exporter.collectors import sql
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -43,6 +46,15 @@ def test_every_panel_has_something_to_show():
     assert plans["pro", "cancelled"] > 0
     assert {row[3] for row in past.payments} == {"succeeded", "failed", "refunded"}
     assert sum(user[3] > NOW - timedelta(days=1) for user in past.users) > 20
+
+
+def test_all_figures_have_something_to_count(demo):
+    """With the exporter's role, every metric that is shipped for these tables has a series."""
+    settings = sql.Settings(dsn=demo.postgres.monitor_dsn, file=sql.SHIPPED)
+    checks = asyncio.run(sql_check.check(settings))
+    assert [each.says() for each in checks if each.error] == []
+    given = {sample.metric.name for each in checks for sample in each.result.samples}
+    assert given == {metric.name for metric in sql.declared_metrics()}
 
 
 def test_payments_belong_to_paying_users(demo):

@@ -19,7 +19,7 @@ def test_without_a_variable_the_demo_stays_on_this_machine():
     assert "127.0.0.1" in settings.database_url
     assert "127.0.0.1" in settings.redis_url
     assert "127.0.0.1" in settings.openai_base_url
-    assert settings.faults is False
+    assert settings.faults is None
 
 
 def test_variables_are_taken():
@@ -28,13 +28,19 @@ def test_variables_are_taken():
         {
             "DATABASE_URL": "postgresql://a:b@c/d",
             "REDIS_URL": "",
-            "DEMO_FAULTS": "1",
+            "DEMO_FAULTS": "/tmp/faults",
             "DEMO_INVOICE_SECONDS": "2",
         }
     )
     assert settings.database_url == "postgresql://a:b@c/d"
     assert settings.redis_url == Settings().redis_url
-    assert (settings.faults, settings.invoice_seconds) == (True, 2.0)
+    assert (settings.faults, settings.invoice_seconds) == (Path("/tmp/faults"), 2.0)
+
+
+def test_a_fault_folder_that_workers_could_seek_in_different_places_is_refused():
+    """The message says what belongs there; so it does to who still writes DEMO_FAULTS=1."""
+    with pytest.raises(ValueError, match="DEMO_FAULTS=1: name a folder that all workers share"):
+        Settings.from_environment({"DEMO_FAULTS": "1"})
 
 
 def test_the_application_reads_its_addresses_from_files(tmp_path):

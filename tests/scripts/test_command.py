@@ -82,6 +82,8 @@ def test_detached_it_is_shown_and_stopped_from_elsewhere(command: Command, tmp_p
     table = rows(text)
     assert {"app", "exporter", "prometheus", "alertmanager", "postgres", "redis", "load"} <= table.keys()
     assert get(f"{table['exporter'][0]}/metrics") is not None
+    shared = f"watchkeeper-{os.getuid()}/*-{table['app'][1]}-*"
+    assert list(Path("/dev/shm").glob(shared)), "the workers share their numbers"
 
     code, text = said(command("status"))
     assert (code, rows(text)) == (0, table)
@@ -94,6 +96,7 @@ def test_detached_it_is_shown_and_stopped_from_elsewhere(command: Command, tmp_p
     assert said(command("stop")) == (0, "All stopped, nothing left behind.\n")
     assert [name for name, (_, pid, _) in table.items() if psutil.pid_exists(pid)] == []
     assert [log for _, _, log in table.values() if Path(log).exists()] == []
+    assert list(Path("/dev/shm").glob(shared)) == []
     assert said(command("status")) == (1, "Nothing is running.\n")
 
 

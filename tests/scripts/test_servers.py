@@ -12,6 +12,7 @@ import psutil
 import pytest
 import redis
 
+from scripts.stack import leftovers
 from scripts.stack.errors import SetupError
 from scripts.stack.packages import CHECKOUT
 from scripts.stack.process import Process, free_port, get, http_ok, is_free, tcp_open
@@ -135,6 +136,33 @@ def test_what_ignores_the_polite_signal_is_killed(tmp_path: Path):
     stubborn.stop(seconds=0.2)
     assert not stubborn.alive
     wait_for(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie")
+
+
+def test_what_a_crashed_server_left_running_is_stopped_with_it(tmp_path: Path):
+    """Workers outlive the process that started them when it is killed; `stop` finds them all the same."""
+    server = Process("server", lambda _: ["sh", "-c", "sleep 60 & echo $!; wait"], log=tmp_path / "log")
+    server.start()
+    worker = psutil.Process(int(wait_for(lambda: (tmp_path / "log").read_text().strip(), message="its id")))
+    os.kill(server.pid, signal.SIGKILL)
+    wait_for(lambda: not server.alive)
+    assert leftovers.runs(worker)
+    server.stop()
+    assert not leftovers.runs(worker)
+
+
+def test_only_the_numbers_of_the_server_that_ended_are_forgotten(tmp_path: Path, monkeypatch):
+    """Others share the folder: another program, and a later one with the same number, stay."""
+    monkeypatch.setattr(leftovers, "PLACES", (str(tmp_path),))
+    server = Process("server", lambda _: ["sleep", "60"], log=tmp_path / "log")
+    server.start()
+    started = psutil.Process(server.pid).create_time()
+    ticks = round((started - psutil.boot_time()) * os.sysconf("SC_CLK_TCK"))
+    own, base = f"4026531836-{server.pid}-{ticks}", tmp_path / f"watchkeeper-{os.getuid()}"
+    others = {f"4026531836-{server.pid}1-{ticks}", f"4026531836-{server.pid}-{ticks + 500}", "what-is-this"}
+    for name in (own, *others):
+        (base / name).mkdir(parents=True)
+    server.stop()
+    assert {folder.name for folder in base.iterdir()} == others
 
 
 def test_children_die_with_a_killed_parent(tmp_path: Path):

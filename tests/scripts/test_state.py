@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scripts.stack import state
+from scripts.stack import leftovers, state
 from scripts.stack.errors import SetupError
 from scripts.stack.ports import USUAL, Ports
 from scripts.stack.process import free_port
@@ -73,6 +73,26 @@ def test_after_a_crash_stop_ends_what_is_left(tmp_path: Path, sleeper):
     assert not psutil.pid_exists(sleeper.pid)
     assert not folder.exists()
     assert state.read(tmp_path) is None
+
+
+def test_after_a_crash_stop_ends_workers_and_removes_their_numbers(tmp_path: Path, monkeypatch):
+    """The runner and the server are gone: what the server had started ends, and its shared memory goes."""
+    monkeypatch.setattr(leftovers, "PLACES", (str(tmp_path),))
+    server = subprocess.Popen(
+        ["sh", "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert server.stdout is not None
+    worker = psutil.Process(int(server.stdout.readline()))
+    server.stdout.close()
+    begun = state.started(server.pid)
+    ticks = round((begun - psutil.boot_time()) * os.sysconf("SC_CLK_TCK"))
+    numbers = tmp_path / f"watchkeeper-{os.getuid()}" / f"1-{server.pid}-{ticks}"
+    numbers.mkdir(parents=True)
+    server.kill()
+    server.wait()
+    state.stop(state.State(os.getpid(), 0.0, "", True, [row(server.pid, begun)]), tmp_path / "state")
+    assert not leftovers.runs(worker)
+    assert not numbers.exists()
 
 
 def test_a_folder_that_is_not_of_our_making_is_never_removed(tmp_path: Path):
