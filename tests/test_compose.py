@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from exporter import __version__
 from exporter.config import load
@@ -89,20 +90,25 @@ def test_an_image_has_every_package_that_it_needs_and_no_other():
     """The exporter's image: its extra and what that requires; the demo's: its group on top."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["exporter"]]
-    old_pythons = {"async-timeout"}  # the lock files serve every Python that we support
-    assert set(packages("exporter")) - old_pythons == closure(wanted)
+    elsewhere = {"async-timeout", "tzdata"}  # the lock files serve every Python and system that we support
+    assert set(packages("exporter")) - elsewhere == closure(wanted) - elsewhere
     wanted += project["dependency-groups"]["demo"]
     assert closure(wanted) <= set(packages("demo"))
 
 
 def closure(requirements):
-    """The names of these packages, and of those that they require unasked."""
-    found, waiting = set(), [name_of(one) for one in requirements]
+    """The names of these packages and of those that they require here, with the extras asked for."""
+    found, waiting = set(), [Requirement(one) for one in requirements]
     while waiting:
-        if (name := waiting.pop()) not in found:
-            found.add(name)
-            waiting += [name_of(one) for one in requires(name) or () if ";" not in one]
-    return found
+        one = waiting.pop()
+        name = name_of(one.name)
+        if (name, *one.extras) not in found:
+            found.add((name, *one.extras))
+            for needed in map(Requirement, requires(name) or ()):
+                extras = one.extras or {""}
+                if needed.marker is None or any(needed.marker.evaluate({"extra": each}) for each in extras):
+                    waiting.append(needed)
+    return {name for name, *_ in found}
 
 
 def name_of(requirement):
