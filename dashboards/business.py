@@ -1,19 +1,20 @@
 """Business Metrics: users, revenue and the workflows that they wait for."""
 
-from typing import Final
-
-from dashboards.colours import falling, rising
+from dashboards.business_accounts import AUTHENTICATION, FLAGS, SAME
+from dashboards.business_jobs import SCHEDULER_AND_QUEUES, STEPS
+from dashboards.colours import alerting
 from dashboards.common import urgent_alerts
 from dashboards.layout import cell, link, page, row, variable
 from dashboards.panels import Json, alertlist, bargauge, stat, timeseries
 from dashboards.queries import (
     RANGE,
     age,
+    before,
     increase,
+    limit,
     quantile,
     ratio,
     recorded,
-    rest,
     value,
     worst,
 )
@@ -23,9 +24,7 @@ from exporter.instrument import workflows
 
 UID = "watchkeeper-business"
 
-# Every exporter that reads the database shows the same figure: the greatest, never the sum.
-SAME: Final = "max"
-HEALTHY = falling(0.95, 0.99)
+FAILURES = "threshold:workflow_failures:ratio"
 
 _workflow = like("$workflow")
 _runs = increase(workflows.EXECUTIONS, "workflow", over=RANGE, workflow=_workflow)
@@ -39,6 +38,7 @@ _failing = recorded(
     agg="max",
     workflow=_workflow,
 )
+_signups = increase(metric("business_signups_total"), over="1h", agg=SAME).named("sign-ups")
 _revenue = metric("business_revenue_total")
 _payments = metric("business_payments_total")
 _subscriptions = metric("business_subscriptions")
@@ -68,13 +68,13 @@ _now = row(
         "Payments that succeeded in the shown time, for each currency.",
     ),
     stat(
-        "Workflows that succeed",
-        rest(worst(_failing)),
+        "Workflows that fail",
+        worst(_failing),
         "Share of the runs of the last 15 minutes, of the worst workflow; cancelled runs did not fail.",
-        colours=HEALTHY,
+        colours=alerting(FAILURES),
     ),
     urgent_alerts(),
-    alertlist(family="workflow.*|business.*|availability"),
+    alertlist(family="workflow.*|queue|scheduler.*|failed_logins|availability"),
     table(
         "Workflows",
         _runs.named("Runs"),
@@ -84,7 +84,7 @@ _now = row(
         ),
         age(workflows.LAST_SUCCESS, "workflow", agg="min", workflow=_workflow).named("Last success"),
         note="In the shown time, the busiest on top. A name leads to this board for that workflow alone.",
-        colours={"Failed": rising(0.01, 0.05)},
+        colours={"Failed": alerting(FAILURES)},
         links={"workflow": link(UID, workflow=cell("workflow"))},
         width=12,
         height=6,
@@ -100,7 +100,8 @@ _users = row(
     ),
     timeseries(
         "Sign-ups per hour",
-        increase(metric("business_signups_total"), over="1h", agg=SAME).named("sign-ups"),
+        _signups,
+        before(_signups, "1w", "a week ago"),
         bars=True,
         interval="1h",
         note="Each bar is the hour before it. An hour without any, at a busy time, is worth a look.",
@@ -137,6 +138,7 @@ _flows = row(
     timeseries(
         "Share that failed",
         _failing,
+        limit(FAILURES, "WorkflowPartlyFailing"),
         note="Of the runs in 15 minutes, by workflow; cancelled runs did not fail.",
     ),
     timeseries(
@@ -151,27 +153,58 @@ _flows = row(
     ),
 )
 
-_more = row(
-    "Workflow steps and subscriptions",
-    timeseries(
-        "Oldest run",
-        value(workflows.OLDEST, "workflow", agg="max", workflow=_workflow),
-        note="Far beyond the usual duration, the run is stuck.",
-    ),
-    timeseries(
-        "Duration of steps",
-        quantile(0.95, workflows.STEP_DURATION, "workflow", "step", workflow=_workflow),
-        note="The step that got slower explains the workflow that did.",
-    ),
+_money = row(
+    "Subscriptions, features and payments",
     bargauge(
         "Subscriptions by plan",
         value(_subscriptions, "plan", "status", agg=SAME),
-        width=12,
     ),
     timeseries(
         "Cancellations per day",
         increase(metric("business_subscriptions_cancelled_total"), over="1d", agg=SAME).named("cancelled"),
         note="In the 24 hours before each point.",
+    ),
+    timeseries(
+        "Paying subscriptions",
+        value(metric("business_paying_subscriptions"), "currency", agg=SAME),
+        note="Active subscriptions with a price above 0, for each currency.",
+    ),
+    timeseries(
+        "Revenue for each paying subscription",
+        value(metric("business_arpu"), "currency", agg=SAME),
+        note="Monthly, for each currency. It falls when the cheap plan wins.",
+    ),
+    timeseries(
+        "Share that left",
+        value(metric("business_churn_ratio"), "window", agg=SAME),
+        note="Churn: of the paying subscriptions at the window's begin.",
+    ),
+    timeseries(
+        "Payments that succeed",
+        value(metric("business_payment_success_ratio"), "window", agg=SAME),
+        top=1,
+        note="A fall for all customers at once points to the payment provider.",
+    ),
+    bargauge(
+        "Revenue by window",
+        value(metric("business_revenue"), "currency", "window", agg=SAME),
+        note="Money that came in within the last day, week and month, for each currency.",
+    ),
+    bargauge(
+        "Features in use",
+        value(metric("business_feature_adoption_ratio"), "feature", agg=SAME),
+        note="Share of the month's active accounts that used the feature.",
+        top=1,
+    ),
+    timeseries(
+        "Users of features",
+        value(metric("business_feature_users"), "feature", agg=SAME),
+        note="Accounts within the last 30 days.",
+    ),
+    timeseries(
+        "First payments per day",
+        increase(metric("business_conversions_total"), over="1d", agg=SAME).named("first payments"),
+        note="Accounts that paid for the first time, in the 24 hours before each point.",
     ),
     collapsed=True,
 )
@@ -185,9 +218,16 @@ def board() -> Json:
         _now,
         _users,
         _flows,
-        _more,
-        description="Users, subscriptions, revenue and workflows.",
-        variables=[variable("workflow", workflows.EXECUTIONS)],
+        STEPS,
+        SCHEDULER_AND_QUEUES,
+        _money,
+        AUTHENTICATION,
+        FLAGS,
+        description="Users, revenue, workflows, jobs, logins and feature flags.",
+        variables=[
+            variable("workflow", workflows.EXECUTIONS),
+            variable("flag", metric("feature_flag_enabled")),
+        ],
         since="now-24h",
         refresh="1m",
     )

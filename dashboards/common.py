@@ -1,10 +1,14 @@
 """Panels that stand on every board's first row: what fires, and since when."""
 
+from collections.abc import Mapping
+
 from dashboards import foreign
-from dashboards.colours import Step
+from dashboards.colours import Colour, Step
 from dashboards.panels import Panel, stat
 from dashboards.queries import age, firing
 from dashboards.selectors import like
+
+UP_DOWN: Mapping[float, tuple[str, Colour]] = {1: ("up", "green"), 0: ("DOWN", "red")}
 
 
 def urgent_alerts() -> Panel:

@@ -55,10 +55,10 @@ def row(title: str, *panels: Panel, collapsed: bool = False) -> Row:
     return Row(title, panels, collapsed)
 
 
-def variable(label: str, metric: Metric, title: str | None = None) -> Variable:
-    """Let the reader choose among a label's values; queries use it as `like("$label")`."""
+def variable(label: str, metric: Metric, title: str | None = None, *, name: str = "") -> Variable:
+    """Let the reader choose among a label's values; queries use it as `like("$label")`, or by its name."""
     query = queries.label_values(metric, label, "job", "instance", "service")
-    return Variable(label, title or label.capitalize(), query)
+    return Variable(name or label, title or label.capitalize(), query)
 
 
 def page(
@@ -259,6 +259,20 @@ def _other_boards() -> core.DashboardLink:
     )
 
 
+def _more(url: str) -> Json:
+    # All that Grafana's schema asks for; services and time are in the address already.
+    switches = dict.fromkeys(("asDropdown", "includeVars", "keepTime", "targetBlank"), False)
+    return {
+        "icon": "",
+        "tags": [],
+        "title": "Show more",
+        "tooltip": "",
+        "type": "link",
+        "url": url,
+        **switches,
+    }
+
+
 class Drawn(core.Panel):  # type: ignore[misc]  # grafanalib has no types
     """grafanalib's panel under our options; its own classes write shapes that Grafana no longer reads."""
 
@@ -269,6 +283,7 @@ class Drawn(core.Panel):  # type: ignore[misc]  # grafanalib has no types
             gridPos=place,
             id=number,
             interval=panel.interval,
+            links=[_more(panel.leads_to)] if panel.leads_to else [],
             maxDataPoints=None,  # as many as the panel has pixels; grafanalib would say 100
             targets=[Target(query, ref, panel) for ref, query in zip(REFS, panel.queries, strict=False)],
             title=panel.title,
@@ -292,6 +307,7 @@ class Target(core.Target):  # type: ignore[misc]  # grafanalib has no types
     def __init__(self, query: Query, ref: str, panel: Panel) -> None:
         super().__init__(expr=query.expr, legendFormat=query.legend, refId=ref, datasource=DATASOURCE)
         self.instant = panel.instant or query.instant
+        self.exemplar = query.exemplar and not self.instant  # a moment has none
         self.format = "table" if panel.type == "table" else "heatmap" if query.buckets else "time_series"
 
     def to_json_data(self) -> Json:
@@ -305,4 +321,5 @@ class Target(core.Target):  # type: ignore[misc]  # grafanalib has no types
             "legendFormat": self.legendFormat,
             "range": not self.instant,
             "refId": self.refId,
+            **({"exemplar": True} if self.exemplar else {}),
         }

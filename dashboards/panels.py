@@ -34,6 +34,7 @@ class Panel:
     transformations: tuple[Json, ...] = ()
     interval: str | None = None
     instant: bool = False
+    leads_to: str = ""
 
     def __post_init__(self) -> None:
         if not self.description.strip():
@@ -50,10 +51,14 @@ def stat(
     colours: Colours = (),
     words: Mapping[float, tuple[str, Colour]] | None = None,
     decimals: int | None = None,
+    leads_to: str = "",
     width: int = 4,
     height: int = 4,
 ) -> Panel:
-    """Show one number as it is now; with `words`, a word in place of known values."""
+    """Show one number as it is now; with `words`, a word in place of known values.
+
+    `leads_to` is the address of a board that says more; see `layout.link`.
+    """
     options = {
         # Colour means a verdict, so a number without thresholds has none.
         "colorMode": "value" if colours or words else "none",
@@ -68,8 +73,9 @@ def stat(
     }
     defaults = _figure(query, colours, words, decimals)
     return Panel(
-        title, "stat", (query,), describe(note, query), width, height, options, defaults, instant=True
-    )
+        title, "stat", (query,), describe(note, query), width, height, options, defaults, instant=True,
+        leads_to=leads_to,
+    )  # fmt: skip
 
 
 def gauge(
@@ -92,9 +98,17 @@ def gauge(
 
 
 def bargauge(
-    title: str, query: Query, note: str = "", *, colours: Colours = (), width: int = 8, height: int = 8
+    title: str,
+    *queries: Query,
+    note: str = "",
+    colours: Colours = (),
+    top: float | None = None,
+    width: int = 12,
+    height: int = 8,
 ) -> Panel:
-    """Compare a few labelled values as they are now."""
+    """Compare a few labelled values as they are now; `top` fixes what a full bar is."""
+    if len({query.unit for query in queries}) != 1:
+        raise ValueError(f"panel {title!r} mixes the units {[query.unit for query in queries]}")
     options = {
         "displayMode": "basic",  # a gradient suggests a scale of good and bad that is not there
         "legend": {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": False},
@@ -108,10 +122,11 @@ def bargauge(
         "sizing": "auto",
         "valueMode": "text",
     }
-    defaults = {**_figure(query, colours or (Step(None, "blue"),)), "min": 0}
-    return Panel(
-        title, "bargauge", (query,), describe(note, query), width, height, options, defaults, instant=True
-    )
+    defaults = {**_figure(queries[0], colours or (Step(None, "blue"),)), "min": 0}
+    if top is not None:
+        defaults["max"] = top
+    description = describe(note, *queries)
+    return Panel(title, "bargauge", queries, description, width, height, options, defaults, instant=True)
 
 
 def timeseries(
@@ -161,6 +176,17 @@ def timeseries(
                     ("custom.fillOpacity", 0),
                     ("custom.drawStyle", "line"),
                     ("custom.stacking", {"group": "limit", "mode": "none"}),
+                )
+            )
+        elif query.past:
+            overrides.append(
+                _by_ref(
+                    ref,
+                    _fixed(GREY),
+                    ("custom.lineStyle", {"fill": "dash", "dash": [4, 6]}),
+                    ("custom.fillOpacity", 0),
+                    ("custom.drawStyle", "line"),
+                    ("custom.stacking", {"group": "past", "mode": "none"}),
                 )
             )
         elif query is mirrored:

@@ -57,7 +57,17 @@ def series(
     Raises ValueError for a label that the metric has not.
     """
     check_labels(metric, tuple(where))
-    return metric.name + suffix + matchers(where, scope)
+    asked = {arriving(metric, label): wanted for label, wanted in where.items()}
+    return metric.name + suffix + matchers(asked, scope)
+
+
+def arriving(metric: Metric, label: str) -> str:
+    """Return the name under which a declared label stands in Prometheus: its own `job` comes first there.
+
+    A metric's label of the same name as one of the target's arrives as `exported_...`; boards write the
+    declared name, and results, legends and cells carry the one that arrived.
+    """
+    return f"exported_{label}" if label in TARGET_LABELS and label in metric.labels else label
 
 
 def matchers(where: Mapping[str, str | Match], scope: tuple[str, ...]) -> str:

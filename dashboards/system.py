@@ -1,29 +1,34 @@
 """System Overview: is anything down, which machine is short of what, and since when."""
 
 from dashboards import foreign
-from dashboards.colours import Step, alerting, falling, rising
-from dashboards.common import last_restart, urgent_alerts
+from dashboards.colours import alerting, falling
+from dashboards.common import UP_DOWN, last_restart, urgent_alerts
 from dashboards.layout import cell, link, page, row
 from dashboards.panels import Json, alertlist, stat, timeseries
 from dashboards.queries import (
     age,
     ahead,
+    before,
     limit,
     rate,
     ratio,
     recorded,
     rest,
+    restarted,
     scaled,
     value,
     worst,
 )
 from dashboards.selectors import but, metric
+from dashboards.system_containers import CONTAINERS, SOCKETS
 from dashboards.tables import table
+from exporter.instrument.ai import CALLS as AI_CALLS
 
 UID = "watchkeeper-system"
 
 MEMORY_LIMITS = "threshold:node_memory_used:ratio"
-FULL = rising(0.8, 0.9)  # programs slow down before a processor or a disk is wholly used up
+CPU_LIMITS = "threshold:node_cpu_used:ratio"
+DISK_LIMITS = "threshold:node_filesystem_used:ratio"
 
 _cpu = recorded("instance:node_cpu_used:ratio_rate5m", "percentunit", "instance", agg="max")
 _memory = recorded("instance:node_memory_used:ratio", "percentunit", "instance", agg="max")
@@ -41,6 +46,7 @@ _now = row(
         ratio(value(foreign.UP), value(foreign.UP, agg="count")),
         "Share of the targets that Prometheus can read. Below 100 % some panels are blind: see the alerts.",
         colours=falling(0.5, 1),
+        leads_to=link("watchkeeper-monitoring"),
     ),
     urgent_alerts(),
     last_restart(),
@@ -48,7 +54,7 @@ _now = row(
         "CPU, busiest host",
         worst(_cpu),
         "Share of the processors in use, as the mean of five minutes. Waiting for a disk does not count.",
-        colours=FULL,
+        colours=alerting(CPU_LIMITS),
     ),
     stat(
         "Memory, fullest host",
@@ -60,7 +66,49 @@ _now = row(
         "Disk, fullest mount",
         worst(_disk),
         "Share of the space in use. The row on disks says which mount it is.",
-        colours=FULL,
+        colours=alerting(DISK_LIMITS),
+    ),
+    stat(
+        "Errors",
+        recorded("service:http_errors:ratio_rate5m", "percentunit", agg="max"),
+        "Share of requests answered with a 5xx in the last five minutes, of the worst service.",
+        colours=alerting("threshold:http_errors:ratio"),
+        leads_to=link("watchkeeper-api"),
+    ),
+    stat(
+        "95th percentile",
+        recorded("service:http_request_duration_seconds:p95_5m", "s", agg="max"),
+        "One request in twenty took longer than this in the last five minutes, in the slowest service.",
+        colours=alerting("threshold:http_request_duration_seconds:p95"),
+        leads_to=link("watchkeeper-api"),
+    ),
+    stat(
+        "Workflows that fail",
+        recorded("service_workflow:workflow_failures:ratio_rate15m", "percentunit", agg="max"),
+        "Share of the runs of the last 15 minutes, of the worst workflow.",
+        colours=alerting("threshold:workflow_failures:ratio"),
+        leads_to=link("watchkeeper-business"),
+    ),
+    stat(
+        "Postgres",
+        value(metric("pg_up"), agg="min"),
+        "Whether the exporter gets in.",
+        words=UP_DOWN,
+        leads_to=link("watchkeeper-database"),
+    ),
+    stat(
+        "Redis",
+        value(metric("redis_up"), agg="min"),
+        "Whether the exporter gets in.",
+        words=UP_DOWN,
+        leads_to=link("watchkeeper-database"),
+    ),
+    stat(
+        "AI calls that fail",
+        ratio(rate(AI_CALLS, outcome="error", over="15m"), rate(AI_CALLS, over="15m")),
+        "Share of the last 15 minutes' calls that ended in an error after all retries.",
+        colours=alerting("threshold:ai_api_failures:ratio"),
+        leads_to=link("watchkeeper-ai"),
     ),
     alertlist(),
     table(
@@ -70,7 +118,11 @@ _now = row(
         worst(_disk, "instance").named("Fullest disk"),
         age(metric("node_boot_time_seconds"), "instance").named("Up for"),
         note="Every host, the busiest on top. A host's name leads to this board for it alone.",
-        colours={"CPU": FULL, "Memory": alerting(MEMORY_LIMITS), "Fullest disk": FULL},
+        colours={
+            "CPU": alerting(CPU_LIMITS),
+            "Memory": alerting(MEMORY_LIMITS),
+            "Fullest disk": alerting(DISK_LIMITS),
+        },
         links={"instance": link(UID, instance=cell("instance"))},
         width=12,
         height=6,
@@ -80,7 +132,12 @@ _now = row(
 _processor_and_memory = row(
     "Processor and memory",
     timeseries(
-        "CPU in use", _cpu, top=1, note="Mean of five minutes. Near 100 %, requests wait for a processor."
+        "CPU in use",
+        _cpu,
+        before(worst(_cpu), "1w", "busiest host a week ago"),
+        limit(CPU_LIMITS, "CpuHigh"),
+        top=1,
+        note="Mean of five minutes. Near 100 %, requests wait for a processor.",
     ),
     timeseries(
         "CPU time by mode",
@@ -113,7 +170,12 @@ _sent = rate(metric("node_network_transmit_bytes_total"), "instance", device=but
 _disks_and_network = row(
     "Disks and network",
     timeseries(
-        "Disk space in use", _disk, top=1, note="At 100 % databases stop. Clear space or grow the disk."
+        "Disk space in use",
+        _disk,
+        limit(DISK_LIMITS, "DiskElevated"),
+        limit(DISK_LIMITS, "DiskHigh"),
+        top=1,
+        note="At 100 % databases stop. Clear space or grow the disk.",
     ),
     timeseries(
         "Free space in 24 hours",
@@ -174,6 +236,16 @@ _pressure = row(
         note="Share of the time in which at least one task waited: the kernel's own verdict on a shortage.",
     ),
     timeseries(
+        "Standing still for resources",
+        rate(metric("node_pressure_memory_stalled_seconds_total"), "instance", agg="max").named(
+            "{{instance}} memory"
+        ),
+        rate(metric("node_pressure_io_stalled_seconds_total"), "instance", agg="max").named(
+            "{{instance}} disk"
+        ),
+        note="Share of the time in which no task could go on. Anything above 0 for long hurts users.",
+    ),
+    timeseries(
         "Load",
         value(metric("node_load1"), "instance").named("{{instance}} 1 min"),
         value(metric("node_load15"), "instance").named("{{instance}} 15 min"),
@@ -216,18 +288,12 @@ _processes = row(
         ),
         note="Share of what each process may open. A steady rise means connections or files are not closed.",
     ),
-    table(
-        "Collectors",
-        value(metric("watchkeeper_collector_success"), "instance", "collector", agg="min").named("Works"),
-        value(metric("watchkeeper_collector_duration_seconds"), "instance", "collector", agg="max").named(
-            "Takes"
-        ),
-        age(metric("watchkeeper_collector_last_success_timestamp_seconds"), "instance", "collector").named(
-            "Last success"
-        ),
-        note="What the exporter reads. 0 in the first column means that panels on it stand still.",
-        colours={"Works": (Step(None, "red"), Step(1, "green"))},
-        width=12,
+    timeseries(
+        "Restarts of processes",
+        restarted(foreign.PROCESS_START, "job", "instance", over="1h"),
+        bars=True,
+        interval="1h",
+        note="In the hour before. One that starts again and again crashes, or is killed for its memory.",
     ),
     collapsed=True,
 )
@@ -243,5 +309,7 @@ def board() -> Json:
         _disks_and_network,
         _pressure,
         _processes,
+        CONTAINERS,
+        SOCKETS,
         description="Machines and processes: is anything down, what is short, since when.",
     )

@@ -32,6 +32,9 @@ def table(
         ["Value"] if len(columns) == 1 else [f"Value #{ref}" for ref, _ in zip(REFS, columns, strict=False)]
     )
     order = [*labels, *values]
+    # A label that arrived under another name has its own again; links still read the name that arrived.
+    renamed = dict(zip(values, headings, strict=True))
+    renamed |= {label: label.removeprefix("exported_") for label in labels if label.startswith("exported_")}
     transformations: list[Json] = [{"id": "merge", "options": {}}] if len(columns) > 1 else []
     transformations.append(
         {
@@ -39,7 +42,7 @@ def table(
             "options": {
                 "excludeByName": {"Time": True},
                 "indexByName": {name: place for place, name in enumerate(order)},
-                "renameByName": dict(zip(values, headings, strict=True)),
+                "renameByName": renamed,
             },
         }
     )
@@ -51,7 +54,9 @@ def table(
             told.append(("custom.cellOptions", {"type": "color-text"}))
         overrides.append(by_name(column.legend, *told))
     for label, url in (links or {}).items():
-        overrides.append(by_name(label, ("links", [{"title": "Show only this", "url": url}])))
+        overrides.append(
+            by_name(renamed.get(label, label), ("links", [{"title": "Show only this", "url": url}]))
+        )
     options = {
         "cellHeight": "sm",
         "frameIndex": 0,

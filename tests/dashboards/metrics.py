@@ -10,4 +10,5 @@ OPEN = Metric("shop_open_baskets", "gauge", "Baskets that are open now.", ("rout
 FULL = Metric("shop_shelf_ratio", "gauge", "Share of the shelf that is full.")
 STARTED = Metric("shop_start_timestamp_seconds", "gauge", "When the shop opened, as Unix time.")
 TRAFFIC = Metric("shop_traffic_bytes_total", "counter", "Bytes moved.")
+TASKS = Metric("shop_tasks_total", "counter", "Tasks that the shop ran.", ("job",))
 BORROWED = Metric("pg_shop_commits", "counter", "Commits, without _total.", ("datname",), origin="elsewhere")

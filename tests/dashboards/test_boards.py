@@ -19,9 +19,9 @@ FOLDER = Path(dashboards.__file__).parent
 BUILT_IN = {"__rate_interval", "__range", "__data", "__url_time_range"}
 
 
-def test_the_five_boards_are_there():
+def test_the_six_boards_are_there():
     """Their addresses are what alerts and runbooks link to."""
-    for name in ("system", "api", "business", "ai", "database"):
+    for name in ("system", "api", "business", "ai", "database", "monitoring"):
         assert BOARDS[name]["uid"] == f"watchkeeper-{name}"
 
 
@@ -82,6 +82,14 @@ def test_the_first_row_answers_what_the_one_on_call_asks():
         assert "alertlist" in [p["type"] for p in first], name
         assert "Urgent alerts" in [p["title"] for p in first], name
         assert second["gridPos"]["y"] < 23, name
+
+
+def test_the_overview_leads_to_every_other_board():
+    """Where a number is bad, a click shows why; services and time are kept."""
+    urls = [link["url"] for panel in panels_of(BOARDS["system"]) for link in panel.get("links", [])]
+    uids = {url.removeprefix("/d/").partition("?")[0] for url in urls}
+    assert uids == {board["uid"] for name, board in BOARDS.items() if name != "system"}
+    assert all("${service:queryparam}" in url and "${__url_time_range}" in url for url in urls)
 
 
 @pytest.mark.parametrize("name", BOARDS)
@@ -146,6 +154,8 @@ def test_provisioning_shows_what_is_generated():
     ]
     assert source["uid"] == "prometheus"
     assert source["jsonData"]["timeInterval"] == "15s"
+    (traces,) = source["jsonData"]["exemplarTraceIdDestinations"]
+    assert traces["name"] == "trace_id"  # the label of our exemplars
     provider = yaml.safe_load((FOLDER / "provisioning/dashboards/watchkeeper.yml").read_text())["providers"][
         0
     ]

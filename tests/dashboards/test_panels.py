@@ -6,8 +6,9 @@ from dashboards import queries
 from dashboards.colours import Step, alerting, falling, rising, thresholds
 from dashboards.layout import page, row
 from dashboards.panels import alertlist, bargauge, gauge, heatmap, stat, timeseries
+from dashboards.selectors import metric
 from dashboards.tables import table
-from tests.dashboards.metrics import FULL, OPEN, REQUESTS, TRAFFIC, WAITING
+from tests.dashboards.metrics import FULL, OPEN, REQUESTS, TASKS, TRAFFIC, WAITING
 
 full = queries.value(FULL, agg="max")
 requests = queries.rate(REQUESTS, "route")
@@ -141,6 +142,44 @@ def test_a_table_joins_its_columns_under_their_legends():
     assert {"id": "unit", "value": "ops"} in named["Rate"]
     assert "custom.cellOptions" in [p["id"] for p in named["Open"]]
     assert named["route"][0]["value"][0]["url"] == "/d/x"
+
+
+def test_a_label_that_arrived_renamed_has_its_own_heading():
+    """The reader sees job; the link still takes the cell of the label that arrived."""
+    columns = queries.rate(TASKS, "job").named("Runs"), queries.increase(TASKS, "job").named("More")
+    panel = drawn(table("t", *columns, links={"exported_job": "/d/x"}))
+    assert panel["transformations"][1]["options"]["renameByName"]["exported_job"] == "job"
+    assert panel["fieldConfig"]["overrides"][-1]["matcher"]["options"] == "job"
+
+
+def test_exemplars_are_asked_for_where_there_is_a_history():
+    """Dots belong on a graph; a figure of this moment has none."""
+    query = queries.quantile(0.95, metric("http_request_duration_seconds"))
+    assert drawn(timeseries("t", query))["targets"][0]["exemplar"] is True
+    assert "exemplar" not in drawn(stat("t", query))["targets"][0]
+
+
+def test_the_past_is_drawn_grey_and_behind():
+    """A week ago is there to compare with, not a line of its own."""
+    panel = drawn(timeseries("t", requests, queries.before(requests, "1w", "a week ago")))
+    (override,) = panel["fieldConfig"]["overrides"]
+    assert override["matcher"] == {"id": "byFrameRefID", "options": "B"}
+    assert {"id": "color", "value": {"mode": "fixed", "fixedColor": "#808080"}} in override["properties"]
+    assert {"id": "custom.stacking", "value": {"group": "past", "mode": "none"}} in override["properties"]
+
+
+def test_bars_are_not_mixed_of_units():
+    """Several queries side by side, if they are of one kind."""
+    assert len(drawn(bargauge("t", full, full))["targets"]) == 2
+    with pytest.raises(ValueError, match="mixes the units"):
+        bargauge("t", full, requests)
+
+
+def test_a_figure_leads_to_the_board_that_says_more():
+    """A click on the overview's number, with the same services and time."""
+    panel = drawn(stat("t", full, leads_to="/d/other?x"))
+    assert [link["url"] for link in panel["links"]] == ["/d/other?x"]
+    assert "links" not in drawn(stat("t", full))
 
 
 def test_a_single_column_has_grafanas_plain_name():

@@ -10,10 +10,13 @@ from dashboards.queries import (
     age,
     ahead,
     average,
+    before,
     firing,
+    growth,
     heat,
     increase,
     label_values,
+    less,
     limit,
     plus,
     quantile,
@@ -21,6 +24,7 @@ from dashboards.queries import (
     ratio,
     recorded,
     rest,
+    restarted,
     restarts,
     scaled,
     spent,
@@ -30,7 +34,7 @@ from dashboards.queries import (
     worst,
 )  # fmt: skip
 from dashboards.selectors import but, like, metric, unlike
-from tests.dashboards.metrics import BORROWED, FULL, OPEN, REQUESTS, STARTED, TRAFFIC, WAITING
+from tests.dashboards.metrics import BORROWED, FULL, OPEN, REQUESTS, STARTED, TASKS, TRAFFIC, WAITING
 from tests.promql import parse
 
 T = 'job=~"$job", instance=~"$instance", service=~"$service"'  # the choices at the head of every board
@@ -90,6 +94,29 @@ EXPRESSIONS = {
         scaled(rate(TRAFFIC), 8, "bps"),
         f"sum(rate(shop_traffic_bytes_total{{{T}}}[$__rate_interval])) * 8",
     ),
+    "what arrives under another name": (
+        rate(TASKS, "job"), f"sum by (exported_job) (rate(shop_tasks_total{{{T}}}[$__rate_interval]))",
+    ),
+    "choosing by it": (
+        rate(TASKS, job="x"), f'sum(rate(shop_tasks_total{{exported_job="x", {T}}}[$__rate_interval]))',
+    ),
+    "less": (
+        less(rate(REQUESTS), rate(REQUESTS, status="200")),
+        f"clamp_min(sum(rate(shop_requests_total{{{T}}}[$__rate_interval])) - "
+        f'sum(rate(shop_requests_total{{status="200", {T}}}[$__rate_interval])), 0)',
+    ),
+    "growth": (growth(OPEN, "route", over="1d"), f"sum by (route) (delta(shop_open_baskets{{{T}}}[1d]))"),
+    "starts": (
+        restarted(STARTED, over="1h"), f"sum(changes(shop_start_timestamp_seconds{{{T}}}[1h]))",
+    ),
+    "a week before": (
+        before(rate(REQUESTS, route=like("}[1m]")), "1w", "then"),
+        f'sum(rate(shop_requests_total{{route=~"}}[1m]", {T}}}[$__rate_interval] offset 1w))',
+    ),
+    "both before": (
+        before(ratio(value(OPEN), value(FULL, agg="max")), "1w", "then"),
+        f"sum(shop_open_baskets{{{T}}} offset 1w) / (max(shop_shelf_ratio{{{T}}} offset 1w) > 0)",
+    ),
     "an asked-for job": (value(OPEN, job="app"), 'sum(shop_open_baskets{job="app", instance=~"$instance", '
                          'service=~"$service"})'),
 }  # fmt: skip
@@ -116,6 +143,8 @@ REFUSED = {
     "age of a count": (lambda: age(OPEN), "point in time"),
     "bound between buckets": (lambda: within(0.7, WAITING), "no bucket 0.7"),
     "unlike groups": (lambda: ratio(rate(REQUESTS, "route"), rate(REQUESTS)), "group both alike"),
+    "difference of unlike groups": (lambda: less(rate(REQUESTS, "route"), rate(REQUESTS)), "cannot take"),
+    "growth of a counter": (lambda: growth(REQUESTS, over="1h"), "this needs a gauge"),
     "sum of unlike units": (lambda: plus(rate(REQUESTS), rate(TRAFFIC)), "cannot add"),
     "label lost before the legend": (lambda: rate(REQUESTS).named("{{route}}"), "names 'route'"),
     "extreme by a lost label": (lambda: worst(rate(REQUESTS), "route"), "not in the result"),
@@ -173,6 +202,21 @@ def test_the_unit_follows_from_the_metric(query, unit):
     assert query.unit == unit
 
 
+def test_a_legend_names_the_label_that_arrives():
+    """The board says job; what Prometheus has is exported_job, beside the target's own job."""
+    assert rate(TASKS, "job").legend == "{{exported_job}}"
+    assert quantile(0.5, WAITING, "job").legend == "p50 {{job}}"
+
+
+def test_waiting_times_of_requests_lead_to_their_traces():
+    """Only the histogram that carries trace ids asks for them, and not for a week ago."""
+    waiting = quantile(0.95, metric("http_request_duration_seconds"))
+    assert waiting.exemplar
+    assert heat(metric("http_request_duration_seconds")).exemplar
+    assert not quantile(0.95, WAITING).exemplar
+    assert not before(waiting, "1w", "then").exemplar
+
+
 def test_text_in_matchers_is_escaped():
     """Backslashes and quotes reach Prometheus as they were meant."""
     query = value(OPEN, route=like(r'/a\.b"c'))
@@ -219,5 +263,6 @@ def test_every_unit_is_one_that_grafana_knows():
     """An unknown unit would show as a suffix: the list holds Grafana's ids and its own `suffix:` form."""
     known = {
         "none", "short", "s", "bytes", "Bps", "bps", "pps", "percentunit", "reqps", "ops", "currencyUSD",
+        "celsius",
     }  # fmt: skip
     assert {unit for unit in queries.Unit.__args__ if not unit.startswith("suffix:")} <= known
