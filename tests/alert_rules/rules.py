@@ -70,6 +70,7 @@ def _rules() -> Iterator[Rule]:
 RULES = list(_rules())
 ALERTS = [rule for rule in RULES if rule.is_alert]
 RECORDINGS = [rule for rule in RULES if not rule.is_alert]
+INHIBIT_RULES = load(ALERTMANAGER)["inhibit_rules"]
 THRESHOLDS = [rule for rule in RECORDINGS if rule.name.startswith("threshold:")]
 
 
@@ -92,5 +93,5 @@ def inhibits(source: dict[str, str], target: dict[str, str]) -> bool:
         matches(rule["source_matchers"], source)
         and matches(rule["target_matchers"], target)
         and all(source.get(label, "") == target.get(label, "") for label in rule["equal"])
-        for rule in load(ALERTMANAGER)["inhibit_rules"]
+        for rule in INHIBIT_RULES
     )

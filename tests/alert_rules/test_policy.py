@@ -1,5 +1,6 @@
 """What every alert owes its reader: labels, texts, a test in both directions, one place for numbers."""
 
+import json
 import re
 from itertools import pairwise, permutations
 
@@ -18,10 +19,19 @@ from tests.alert_rules.rules import (
     UNIT_TESTS,
 )
 
+UNIT_TESTS_READ = [rules.load(path) for path in UNIT_TESTS]
+UNIT_TESTS_READ = [rules.load(path) for path in UNIT_TESTS]
+UNIT_TESTS_READ = [rules.load(path) for path in UNIT_TESTS]
 SEVERITIES = {"P0": "critical", "P1": "high", "P2": "medium", "P3": "low"}
 RUNBOOK_URL = "https://github.com/watchkeeper/watchkeeper/blob/main/docs/runbooks/{}.md"
-DASHBOARDS = {f"watchkeeper-{board}" for board in ("system", "api", "business", "ai", "database")}
-STEP = 15  # seconds between two evaluations, in prometheus.yml and in the unit tests
+BOARDS = [json.loads(path.read_text()) for path in (rules.ROOT / "dashboards/generated").glob("*.json")]
+PANELS = {
+    (board["uid"], str(panel["id"]))
+    for board in BOARDS
+    for row in board["panels"]
+    for panel in (row, *row.get("panels", ()))
+    if panel["type"] != "row"
+}
 
 ALWAYS_FIRING = "Watchdog"
 # These two never fire together: one needs the traffic that the other must not have.
@@ -40,13 +50,15 @@ def test_an_alert_carries_the_labels_that_routes_and_groups_need(alert):
 
 @each_alert
 def test_an_alert_tells_what_happened_and_where_to_look(alert):
-    """All five texts are there, the description shows something of the series, and the links are ours."""
+    """All five texts are there, the description shows something, and links lead to our pages."""
     assert set(alert.annotations) == {"summary", "description", "impact", "runbook_url", "dashboard_url"}
     assert all(text.strip() for text in alert.annotations.values())
     assert "{{" in alert.annotations["description"]
     assert alert.annotations["runbook_url"] in {RUNBOOK_URL.format(path.stem) for path in RUNBOOKS}
-    board = re.match(r"http://localhost:3000/d/([\w-]+)", alert.annotations["dashboard_url"])
-    assert board and board[1] in DASHBOARDS
+    link = re.match(
+        r"http://localhost:3000/d/([\w-]+)\?var-.*&viewPanel=(\d+)$", alert.annotations["dashboard_url"]
+    )
+    assert link and link.groups() in PANELS
 
 
 @each_alert
@@ -108,22 +120,25 @@ def test_latency_thresholds_are_bucket_bounds():
 def test_an_alert_is_proved_at_its_boundary(alert):
     """Some unit test finds it silent one evaluation before it has waited long enough, and firing then."""
     checks = [
-        sorted(
-            (rules.seconds(check["eval_time"]), bool(check["exp_alerts"]))
-            for check in case.get("alert_rule_test", ())
-            if check["alertname"] == alert.name
+        (
+            rules.seconds(content["evaluation_interval"]),
+            sorted(
+                (rules.seconds(check["eval_time"]), bool(check["exp_alerts"]))
+                for check in case.get("alert_rule_test", ())
+                if check["alertname"] == alert.name
+            ),
         )
-        for path in UNIT_TESTS
-        for case in rules.load(path)["tests"]
+        for content in UNIT_TESTS_READ
+        for case in content["tests"]
     ]
     if alert.name == ALWAYS_FIRING:
-        assert any((0, True) in case for case in checks)
+        assert any((0, True) in case for _, case in checks)
         return
     boundaries = [
         later
-        for case in checks
+        for step, case in checks
         for (earlier, fires), (later, fires_later) in pairwise(case)
-        if not fires and fires_later and later - earlier == STEP and earlier >= alert.wait - STEP
+        if not fires and fires_later and later - earlier == step and earlier >= alert.wait - step
     ]
     assert boundaries
 
@@ -152,3 +167,51 @@ def test_no_alert_silences_another_service(alert):
     """Trouble of one service never hides trouble of its neighbour."""
     neighbours = [other.fired(service="neighbour") for other in ALERTS]
     assert not any(rules.inhibits(alert.fired(), neighbour) for neighbour in neighbours)
+
+
+def test_every_disk_pool_or_queue_is_silenced_by_its_own_higher_tier_alone():
+    """Trouble of one disk never hides less trouble of another, whatever label tells them apart."""
+    equal = rules.INHIBIT_RULES[0]["equal"]
+    tiers = [(high, low) for high in ALERTS for low in ALERTS if rules.inhibits(high.fired(), low.fired())]
+    assert tiers
+    for high, low in tiers:
+        if high.labels["family"] == low.labels["family"]:
+            for label in set(equal) - {"family", "service"}:
+                assert not rules.inhibits(high.fired(**{label: "one"}), low.fired(**{label: "other"}))
+
+
+def test_burn_rates_are_those_of_a_30_day_budget():
+    """A factor is the part of the budget that its long window may take, over the window's part of 30 days."""
+    factors = {
+        t.labels["alert"]: float(t.expr[7:-1]) for t in THRESHOLDS if t.name == "threshold:slo_burn:factor"
+    }
+    taken = {
+        "SloBudgetBurnHour": (0.02, "1h", "5m"),
+        "SloBudgetBurnHours": (0.05, "6h", "30m"),
+        "SloBudgetBurnDay": (0.10, "1d", "2h"),
+        "SloBudgetBurnDays": (0.10, "3d", "6h"),
+    }
+    assert factors == {
+        name: pytest.approx(part * rules.seconds("30d") / rules.seconds(long))
+        for name, (part, long, _) in taken.items()
+    }
+    # The short window is a twelfth of the long one, and each alert reads its own two.
+    for alert in ALERTS:
+        if alert.name in taken:
+            _, long, short = taken[alert.name]
+            assert rules.seconds(long) == 12 * rules.seconds(short)
+            asked = {name for name, _ in promql.names_and_labels(alert.expr) if ":ratio_rate" in name}
+            assert asked == {f"objective:slo_bad:ratio_rate{window}" for window in (long, short)}
+
+
+def test_every_objective_can_burn_fast_enough_for_some_alert():
+    """More than all requests cannot be bad, so a factor times a budget of 1 or more never fires."""
+    factors = [float(t.expr[7:-1]) for t in THRESHOLDS if t.name == "threshold:slo_burn:factor"]
+    budgets = {
+        t.labels["objective"]: float(t.expr[7:-1])
+        for t in THRESHOLDS
+        if t.name == "threshold:slo_budget:ratio"
+    }
+    assert set(budgets) == {"availability", "latency_p50", "latency_p95", "latency_p99"}
+    reachable = {name: sum(factor * budget < 1 for factor in factors) for name, budget in budgets.items()}
+    assert reachable == {"availability": 4, "latency_p50": 1, "latency_p95": 4, "latency_p99": 4}
