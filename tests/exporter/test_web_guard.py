@@ -35,6 +35,11 @@ PATHS = [
 ]
 
 
+def told(value):
+    """A test's name, the same in every process."""
+    return value._auth_header if isinstance(value, httpx.BasicAuth) else str(value)
+
+
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
     authority = Authority(tmp_path_factory.mktemp("ca"))
@@ -271,7 +276,7 @@ def test_liveness_is_open(door):
         ("Digest x", 401),
         ("", 401),
     ],
-    ids=str,
+    ids=told,
 )
 def test_who_gets_in(header, status, door):
     """A user with the password or either token of the file; no one else, however the header looks."""
@@ -281,7 +286,7 @@ def test_who_gets_in(header, status, door):
         assert httpx.get(f"{door}/metrics", auth=auth, headers=headers).status_code == status
 
 
-@pytest.mark.parametrize("header", [f"Bearer {TOKEN}", httpx.BasicAuth("prometheus", "")], ids=str)
+@pytest.mark.parametrize("header", [f"Bearer {TOKEN}", httpx.BasicAuth("prometheus", "")], ids=told)
 def test_an_absent_kind_lets_nobody_in(header, folder):
     """With users alone no token is right."""
     auth = header if isinstance(header, httpx.Auth) else None
