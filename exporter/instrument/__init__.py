@@ -1,6 +1,7 @@
 """The half that runs inside an application: `obs = instrument(app)`."""
 
 import functools
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from exporter.store import Store
 if TYPE_CHECKING:  # imported when they are asked for
     from exporter.instrument.health import Health, HealthOptions
     from exporter.instrument.logs import Log, LogOptions
+    from exporter.instrument.sentry import SentryOptions
 
 _ATTRIBUTE = "_watchkeeper"
 
@@ -113,6 +115,7 @@ def instrument(
     ai: bool = True,
     health: "bool | HealthOptions" = True,
     logs: "bool | LogOptions | Mapping[str, Any]" = False,
+    sentry: "bool | SentryOptions | Mapping[str, Any] | None" = None,
 ) -> Observer:
     """Count the requests of an application and its calls to AI services, and serve its metrics page.
 
@@ -140,6 +143,10 @@ def instrument(
     With `logs`, everything that logs writes JSON lines that tell their request, and each request has a line;
     options as keyword arguments of `exporter.instrument.logs.LogOptions`.
 
+    With `sentry`, errors and traces go to Sentry, with everything private taken out; options as keyword
+    arguments of `exporter.instrument.sentry.SentryOptions`. None leaves it to the environment: it is on where
+    there is a SENTRY_DSN, and the application has not started Sentry itself.
+
     Raises TypeError for an application that cannot be wrapped in place (wrap it with `asgi.HTTPMetrics` or
     `wsgi.WSGIMetrics` then), and ValueError when another one on the registry has other added labels.
     """
@@ -147,6 +154,7 @@ def instrument(
     if isinstance(known, Observer):
         return known
     observer = Observer(Store.of(registry))
+    _with_sentry(observer, app, sentry)  # first, because the SDK's layers belong inside of ours
     if app is None:
         return _with_logs(_with_ai(observer, ai), None, logs, ())
     options: Options = {
@@ -196,9 +204,24 @@ def _with_logs(
         from exporter.instrument.logs import switch_on
 
         # Last, so that its layer is the outermost: what the others do has the context too.
-        observer._log, undo = switch_on(app, observer.store, wanted, skip)
+        try:
+            observer._log, undo = switch_on(app, observer.store, wanted, skip)
+        except BaseException:  # options that cannot be, or a file: the application is left as it was
+            observer.uninstrument()
+            raise
         observer._undo.append(undo)
     return observer
+
+
+def _with_sentry(
+    observer: Observer, app: Any, wanted: "bool | SentryOptions | Mapping[str, Any] | None"
+) -> None:
+    if wanted or (wanted is None and os.environ.get("SENTRY_DSN", "").strip()):
+        from exporter.instrument.sentry import switch_on
+
+        undo = switch_on(observer.store, app, wanted)
+        if undo is not None:
+            observer._undo.append(undo)
 
 
 def _watch_starlette(app: Any, store: Store, options: Options) -> Callable[[], None]:

@@ -89,7 +89,8 @@ def watch_django(handler: Any, store: Store, make: Make) -> Undo:
 
     on_routed, on_raised = _safely(store, routed), _safely(store, raised)
     signals.got_request_exception.connect(on_raised, weak=False)
-    handler.__class__ = Watched
+    # Not by assignment, which a `Watched` around this one would take for an attribute of its own.
+    object.__dict__["__class__"].__set__(handler, Watched)
 
     def undo() -> None:
         signals.got_request_exception.disconnect(on_raised)
