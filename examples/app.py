@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import (
@@ -29,13 +30,13 @@ from examples import faults, seed
 from examples.serving import end_with_parent
 from examples.settings import Settings
 from examples.shop.accounts import Accounts
-from examples.shop.billing import Billing, Plan
+from examples.shop.billing import FRAUD_MODEL, Billing, Plan
 from examples.shop.cache import Cache, open_redis
 from examples.shop.catalogue import Catalogue
 from examples.shop.database import DatabaseAwayError, open_pool
 from examples.shop.flags import Flags
 from examples.shop.invoices import Invoices
-from examples.shop.summaries import AiAwayError, AiBusyError, open_client, summarise
+from examples.shop.summaries import AiAwayError, AiBusyError, observe, open_client, summarise
 from exporter import instrument
 
 logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -65,9 +66,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         open_client(settings.openai_base_url, settings.openai_api_key) as ai,
     ):
         obs.watch_pool("main", pool)
+        observe(obs.ai, settings.openai_base_url)
         await seed.prepare(pool)
         shop.accounts = Accounts(pool, Cache(redis, obs.cache("sessions"), seconds=60))
-        shop.billing = Billing(pool)
+        shop.billing = Billing(pool, judged=partial(obs.ai.feedback, "fraud", model=FRAUD_MODEL))
         shop.catalogue = Catalogue(pool, Cache(redis, obs.cache("products"), seconds=10))
         shop.flags = Flags(pool)
         shop.invoices = Invoices(pool)

@@ -1,10 +1,16 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs all checks and tests. Arguments go to pytest: scripts/test.sh tests/exporter -x
+# With --sdks first: the AI tests against older generations of the AI SDKs, and beside other instrumentations.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/environment.sh
 make_environment
 export PATH="$PWD/.venv/bin:$PATH"
+
+if [ "${1-}" = --sdks ]; then
+    shift
+    exec python -m tests.sdks "$@"
+fi
 
 if [ $# -eq 0 ]; then
     ruff check .

@@ -1,5 +1,6 @@
 """Subscriptions and payments with their fraud checks: what the business figures are made of."""
 
+from collections.abc import Callable
 from typing import Literal
 
 from examples.shop.database import Connection, Pool, connection
@@ -14,8 +15,9 @@ WRONG = 0.08  # share of the payments that the demo's fraud model is wrong about
 class Billing:
     """Writes of the subscription and payment tables."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, judged: Callable[[str], None]) -> None:
         self._pool = pool
+        self._judged = judged  # told how the fraud model did: tp, fp, tn or fn
 
     async def check_out(self, user_id: int, plan: Plan, *, card_works: bool) -> bool:
         """Move a user to a plan and take its first payment; False when the card is declined."""
@@ -24,7 +26,7 @@ class Billing:
             await variant(lent, NEW_CHECKOUT, user_id)
             await lent.execute("INSERT INTO audit_log (user_id, action) VALUES ($1, 'checkout')", user_id)
             if cents:
-                await _take(lent, user_id, cents, card_works=card_works)
+                self._judged(await _take(lent, user_id, cents, card_works=card_works))
             if cents and not card_works:
                 return False
             await lent.execute(
@@ -53,19 +55,20 @@ class Billing:
         return cancelled is not None
 
 
-async def _take(lent: Connection, user_id: int, cents: int, *, card_works: bool) -> None:
-    """Book a payment, and what the fraud model said of it; in the demo a declined card was a stolen one."""
+async def _take(lent: Connection, user_id: int, cents: int, *, card_works: bool) -> str:
+    """Book a payment, and return how the fraud model judged it; in the demo a declined card was stolen."""
     payment_id = await lent.fetchval(
         "INSERT INTO payments (user_id, amount_cents, status) VALUES ($1, $2, $3) RETURNING id",
         user_id,
         cents,
         "succeeded" if card_works else "failed",
     )
-    await lent.execute(
+    flagged = await lent.fetchval(
         "INSERT INTO fraud_checks (payment_id, model, flagged, fraudulent)"
-        " VALUES ($1, $2, $3 <> (random() < $4), $3)",
+        " VALUES ($1, $2, $3 <> (random() < $4), $3) RETURNING flagged",
         payment_id,
         FRAUD_MODEL,
         not card_works,
         WRONG,
     )
+    return ("t" if flagged is not card_works else "f") + ("p" if flagged else "n")

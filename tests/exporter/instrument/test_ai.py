@@ -2,6 +2,8 @@
 
 import pytest
 
+from exporter.instrument.ai._ledger import Ledger
+
 CALL = {"provider": "openai", "model": "m", "operation": "chat", "duration_seconds": 0.8}
 
 
@@ -22,6 +24,7 @@ def test_a_call_with_usage_and_price_is_counted_whole(observed):
 def test_a_call_without_a_price_is_counted_as_such(observed, tokens, reason):
     """Unknown cost never becomes 0 in silence."""
     observed.obs.ai.record(**CALL, tokens=tokens)
+    Ledger.of(observed.obs.store).prices.wait()
     assert observed.value("ai_unpriced_calls_total", provider="openai", model="m", reason=reason) == 1
     assert observed.value("ai_cost_usd_total", provider="openai", model="m", feature="none") is None
 
