@@ -178,7 +178,14 @@ def test_the_dependencies_are_the_promised_ones():
     """prometheus-client alone for an application; the rest are extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert [d.partition(">")[0] for d in project["dependencies"]] == ["prometheus-client"]
-    assert set(project["optional-dependencies"]) == {"exporter", "dashboards", "prices", "sentry", "testing", "all"}
+    assert set(project["optional-dependencies"]) == {
+        "exporter",
+        "dashboards",
+        "prices",
+        "sentry",
+        "testing",
+        "all",
+    }
 
 
 def test_the_public_face_is_small():

@@ -18,7 +18,7 @@ PASSWORD = "Straße:42"
 
 def hashed(password: str = PASSWORD, cost: int = 4) -> str:
     """The line of a user; cost 4 is the least, for tests that do not measure it."""
-    salt = f"$2b${cost:02}$".encode() + b"abcdefghijklmnopqrstuu"  # always the same: it stands in tests' names
+    salt = f"$2b${cost:02}$".encode() + b"abcdefghijklmnopqrstuu"  # one for all: it stands in tests' names
     return bcrypt.hashpw(password.encode(), salt).decode()
 
 
