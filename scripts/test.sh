@@ -21,4 +21,8 @@ if [ $# -eq 0 ]; then
 fi
 # The servers are fetched before the first test, so that no test's time limit meets a slow line.
 python -m scripts.stack.packages
+if [ $# -eq 0 ]; then
+    # Two at a time: most tests wait for a server that they have started. Files stay whole, for their fixtures.
+    exec python -m pytest -n 2 --dist loadfile
+fi
 exec python -m pytest "$@"

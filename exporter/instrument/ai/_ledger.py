@@ -233,5 +233,5 @@ class Ledger:
                 (provider, model), headers = self._limits_told.popitem()
             except KeyError:  # another thread was quicker
                 break
-            pass
+            self._set_limits(provider, model, headers)
         return [BUDGET.sample(dollars, period=period) for period, dollars in self.budget.items()]

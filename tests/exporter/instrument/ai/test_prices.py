@@ -152,6 +152,19 @@ def test_the_first_call_of_a_model_does_not_wait(monkeypatch):
     assert (answers, threads) == ([1000.0, 1000.0], ["watchkeeper prices"])
 
 
+def test_calls_that_wait_do_not_fill_the_memory(monkeypatch):
+    """A look-up that hangs keeps a thousand calls; those beyond are without a price, at once."""
+    gate, answers = threading.Event(), []
+    monkeypatch.setattr(_prices, "_looked_up", lambda call: gate.wait(10) and [])
+    prices = Prices()
+    for _ in range(1500):
+        prices.ask(call("new"), answers.append)
+    assert 490 < len(answers) <= 500
+    gate.set()
+    prices.wait()
+    assert answers == [None] * 1500
+
+
 def test_a_forked_worker_asks_for_itself():
     """What its parent waits for is counted by the parent; the thread is not there in the child."""
     prices = Prices()
