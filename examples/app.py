@@ -66,6 +66,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         open_client(settings.openai_base_url, settings.openai_api_key) as ai,
     ):
         obs.watch_pool("main", pool)
+        obs.health.asyncpg("database", pool, critical=True)
+        obs.health.redis("sessions", redis)
+        obs.health.ai("openai")
         observe(obs.ai, settings.openai_base_url)
         await seed.prepare(pool)
         shop.accounts = Accounts(pool, Cache(redis, obs.cache("sessions"), seconds=60))

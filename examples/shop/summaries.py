@@ -39,7 +39,7 @@ def observe(ai: Any, base_url: str) -> None:
     """Tell `obs.ai` what it cannot know: whose service answers at this address, its prices, our budget."""
     ai.register_base_url(base_url, provider="openai")
     ai.prices(PRICES)
-    ai.budget(day=1, month=20)
+    ai.budget(day=1, week=6, month=20)
     ai.features("summary")
 
 
