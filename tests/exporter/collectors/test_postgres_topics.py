@@ -80,7 +80,8 @@ def test_the_longest_statements_are_told_by_number_without_their_text(database):
     }
     assert 3 in mine.values()
     assert not [s for s in samples if "hunter2" in "".join(s.labels)]
-    assert {s.labels[2] for s in samples} <= {"postgres", MONITOR, "other", "unknown"}
+    # In the other databases of the server other tests may have worked as whom they liked.
+    assert {s.labels[2] for s in samples if s.labels[0] == database.name} <= {"postgres", MONITOR}
 
 
 @pytest.mark.parametrize(
