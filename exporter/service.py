@@ -27,6 +27,9 @@ RELOAD_TIME = Metric(
 # New settings wait so long for the scrapes under way, which then are answered with what is there.
 _FINISH_SECONDS = 2.0
 
+# What is used once, while the process starts.
+_AT_START = ("listen", "user", "web_config_file")
+
 _log = logging.getLogger("watchkeeper")
 
 
@@ -102,8 +105,9 @@ class Service:
                     _log.error("the settings in force stay: %s", problem)
                 raise
             await self._exchange(fresh)
-            if config.server.listen != self._config.server.listen:
-                _log.warning("a new server.listen is used at the next start only")
+            for key in _AT_START:
+                if getattr(config.server, key) != getattr(self._config.server, key):
+                    _log.warning("a new server.%s is used at the next start only", key)
             self._config = config
             self._reloaded = (1, time.time())
             _log.info("new settings are in force")

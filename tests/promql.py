@@ -1,50 +1,14 @@
 """What a PromQL expression asks for: metric names, labels and literal numbers, read from its syntax tree."""
 
-import re
-
 import promql_parser as promql
 
-# Grafana fills these in; the values only have to parse.
-MACROS = {
-    "__rate_interval": "5m",
-    "__interval": "1m",
-    "__interval_ms": "60000",
-    "__range": "1h",
-    "__range_s": "3600",
-    "__range_ms": "3600000",
-}
-_VARIABLE = re.compile(r"\$\{(?P<braced>\w+)(?::\w+)?\}|\$(?P<plain>\w+)")
-_STRING = re.compile(r'"(?:\\.|[^"\\])*"')
-
-
-def without_macros(expr: str) -> str:
-    """Return the expression with Grafana's macros and variables replaced by something that parses.
-
-    A variable becomes the text `x` inside a string, the duration 5m where a range or a subquery step
-    stands, the label `x` in a list of labels, and the number 5 elsewhere (`topk($top, ...)`).
-    """
-    strings = [(match.start(), match.end()) for match in _STRING.finditer(expr)]
-
-    def value(match: re.Match[str]) -> str:
-        name = match["braced"] or match["plain"]
-        if name in MACROS:
-            return MACROS[name]
-        if any(start < match.start() < end for start, end in strings):
-            return "x"
-        before = expr[: match.start()].rstrip()
-        if before.endswith(("[", ":", "offset")):
-            return "5m"
-        if re.search(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^()]*$", before):
-            return "x"
-        return "5"
-
-    return _VARIABLE.sub(value, expr)
+from dashboards.lint.promql import filled
 
 
 def parse(expr: str) -> promql.Expr:
     """Parse an expression, Grafana's macros included; raises ValueError that shows the expression."""
     try:
-        return promql.parse(without_macros(expr))
+        return promql.parse(filled(expr))
     except ValueError as error:
         raise ValueError(f"{error}\nin: {expr}") from error
 

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import uvicorn
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
+    """One that tells when it listens."""
+
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = threading.Event()
@@ -22,7 +24,7 @@ class _Server(uvicorn.Server):
 def serving(app, **options) -> Iterator[str]:
     """Serve `app` and yield its URL without a slash at the end."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = _Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2, **options))
+    server = Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2, **options))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

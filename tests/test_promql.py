@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.promql import compared_numbers, grouping_labels, names_and_labels, without_macros
+from dashboards.lint.promql import filled
+from tests.promql import compared_numbers, grouping_labels, names_and_labels
 
 
 def test_names_come_with_the_labels_of_their_own_matchers():
@@ -37,7 +38,7 @@ def test_grouping_labels_are_those_of_aggregations_and_of_vector_matching():
 )
 def test_grafana_macros_become_something_that_parses(expr, expected):
     """Macros and variables are replaced according to the place where they stand."""
-    assert without_macros(expr) == expected
+    assert filled(expr) == expected
     assert names_and_labels(expr)
 
 

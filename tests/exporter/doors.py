@@ -13,6 +13,8 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from tests.serving import Server
+
 PASSWORD = "Straße:42"
 
 
@@ -71,16 +73,6 @@ APP = Starlette(
 )
 
 
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = threading.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
-
-
 @contextlib.contextmanager
 def guarded(guard, app=APP) -> Iterator[str]:
     """Serve the application behind the guard as the exporter does, and yield its URL."""
@@ -88,7 +80,7 @@ def guarded(guard, app=APP) -> Iterator[str]:
     config = uvicorn.Config(guard.around(app), log_level="error", timeout_graceful_shutdown=2)
     config.load()
     config.ssl = guard.context()
-    server = _Server(config)
+    server = Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -231,3 +231,19 @@ def test_new_settings_wait_for_the_scrape_under_way():
 
     assert ["\nthings 1.0\n" in page for page in asyncio.run(run())] == [True, True]
     assert events == ["open", "close", "open", "close"]
+
+
+def test_what_takes_a_restart_is_said(caplog):
+    """An address, a user or a guard is used once, at the start; silence would look like success."""
+
+    def load():
+        return Config(ServerSettings(listen="127.0.0.1:1", user="somebody"), {"good": CollectorSettings()})
+
+    async def run():
+        service = service_of({"good": good}, load=load)
+        await service.reload()
+        await service.close()
+
+    asyncio.run(run())
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == [f"a new server.{key} is used at the next start only" for key in ("listen", "user")]
